@@ -1,0 +1,50 @@
+# Each target works on a fresh machine by itself: `make env` is made when it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO_DIR ?= runs/demo
+
+.PHONY: help env demo test test-long lint format clean
+
+help:
+	@echo "make demo       set up and run the whole job on phantoms (under 15 minutes on 2 cores)"
+	@echo "make test       set up and run the tests (under 25 minutes on 2 cores)"
+	@echo "make test-long  faults, full-size steps and servers (under 30 minutes)"
+	@echo "make env        .venv with every extra"
+	@echo "make lint       ruff and mypy"
+	@echo "make format     let ruff mend what it can"
+
+# What the demo needs; the other extras come with `make env`.
+$(VENV)/.base: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not ((3, 10) <= sys.version_info < (3, 13)) and "monai_sfda needs Python 3.10 to 3.12: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.all: $(VENV)/.base
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[label,test]'
+	touch $@
+
+env: $(VENV)/.all
+
+demo: $(VENV)/.base
+	$(BIN)/monai-sfda demo --out $(DEMO_DIR)
+
+test: $(VENV)/.all
+	$(BIN)/python -m pytest -m "not long" tests
+
+test-long: $(VENV)/.all
+	$(BIN)/python -m pytest -m long tests
+
+lint: $(VENV)/.all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,112 @@
+"""The `monai-sfda` command. Heavy imports wait until a command needs them, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_sfda import __version__
+from monai_sfda.errors import SettingError, SfdaError
+
+app = typer.Typer(
+    name="monai-sfda",
+    help="Source-free domain adaptation of segmentation models. Research software: not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"monai-sfda {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Source-free domain adaptation of medical segmentation models. Research software: not for diagnosis."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for phantoms, runs and reports.")] = Path("runs/demo"),
+    subjects: Annotated[int, typer.Option(min=4, help="Phantom subjects a domain.")] = 12,
+    seed: Annotated[int, typer.Option(help="Of phantoms, training and adaptation.")] = 0,
+    bundles: Annotated[Path | None, typer.Option(help="Folder that holds the bundles.")] = None,
+) -> None:
+    """Run the whole job on abdomen phantoms: train on MR, release, adapt to CT with SFS, evaluate, report."""
+    from monai_sfda.workflow.demo import run_demo
+
+    run_demo(out, subjects=subjects, seed=seed, bundles=bundles)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
+    task: Annotated[str, typer.Option(help="Task whose official layouts are written.")] = "abdomen",
+    subjects: Annotated[int, typer.Option(min=1, help="Subjects a domain.")] = 12,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same scans.")] = 0,
+    matrix: Annotated[
+        int | None, typer.Option(min=32, help="In-plane pixels; by default the task's own.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
+) -> None:
+    """Write simulated scans with labels in a data set's official layout. Phantom data, not patient data."""
+    from tqdm import tqdm
+
+    from monai_sfda.phantom import write_phantoms
+
+    with tqdm(total=0, desc="phantoms", unit="scan") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        write_phantoms(task, out, subjects, seed, matrix=matrix, workers=workers, progress=progress)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that adapt.json wrote.")],
+    result: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FOLDER, an evaluation to show; 'unadapted', 'adapted', 'bound' are compared. Repeatable."
+        ),
+    ] = None,
+    phantom_data: Annotated[bool, typer.Option("--phantom", help="Say that the scans are phantoms.")] = False,
+) -> None:
+    """Write report.html of an adaptation again, with the evaluations that have come since."""
+    from monai_sfda.workflow.report import report_of_run
+
+    results: dict[str, Path] = {}
+    for item in result or []:
+        name, _, folder = item.partition("=")
+        if not name or not folder:
+            raise SettingError(
+                f"result '{item}' is not understood", remedy="write NAME=FOLDER, e.g. adapted=runs/evaluate"
+            )
+        results["supervised bound" if name == "bound" else name] = Path(folder)
+    print(report_of_run(run, results, phantom=phantom_data))
+
+
+def main() -> None:
+    """Entry point: our errors are one line and exit status 1."""
+    try:
+        app()
+    except SfdaError as error:
+        print("monai_sfda: error: " + " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

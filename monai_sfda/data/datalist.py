@@ -1,0 +1,253 @@
+"""Datalists: a JSON file that names images and labels, in this package's form or as a plain MONAI list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_sfda.catalog import LabelRange, Task
+from monai_sfda.data.case import Case
+from monai_sfda.errors import DataError, nearest
+
+SPLIT_KEYS = {"train": ("training",), "val": ("validation",), "test": ("test", "testing")}
+"""Keys of a plain MONAI list, by split."""
+
+_DOMAIN_KEYS = tuple(f"{domain}_{split}" for domain in ("source", "target") for split in SPLIT_KEYS)
+_PLAIN_KEYS = tuple(key for keys in SPLIT_KEYS.values() for key in keys)
+_DESCRIPTIVE_KEYS = (
+    "name",
+    "description",
+    "reference",
+    "licence",
+    "license",
+    "release",
+    "modality",
+    "tensorImageSize",
+    "numTraining",
+    "numValidation",
+    "numTest",
+)
+_KEYS = (*_DOMAIN_KEYS, *_PLAIN_KEYS, "labels", *_DESCRIPTIVE_KEYS)
+_ITEM_KEYS = ("image", "label", "subject")
+
+
+def read_datalist(
+    path: Path, task: Task, domain: str, split: str, dataset_dir: Path, *, labels: bool
+) -> tuple[list[Case], list[str]]:
+    """The cases of one split of a datalist, and warnings.
+
+    Args:
+        path: JSON with `source_train` ... `target_test`, or `training`, `validation`, `test` of the domain
+            asked for. Items are `image` (file, DICOM folder or list of channel files), `label`, `subject`, or
+            an image alone. Relative paths are looked for in `dataset_dir`, then beside the list.
+        task: whose labels the list's `labels` (name to stored value, or value to name) must be.
+        domain: `source` or `target`.
+        split: `train`, `val` or `test`.
+        dataset_dir: first folder of relative paths.
+        labels: whether labels are wanted; without, no label path is looked at.
+
+    Raises:
+        DataError: when the list is missing, is no JSON, has unknown keys or labels of another task, when the
+            split is empty, or when a file that it names is missing.
+    """
+    content = _parse(path)
+    for key in content:
+        if key not in _KEYS:
+            raise DataError(
+                f"unknown key '{key}'",
+                remedy=f"the nearest known: {', '.join(nearest(key, _KEYS))}",
+                path=path,
+                root=dataset_dir,
+            )
+    stored_labels = _stored_labels(content["labels"], task, path) if "labels" in content else None
+    items = [_item(raw, path) for raw in _items(content, domain, split, path)]
+    folders = (dataset_dir, path.parent)
+    cases: list[Case] = []
+    for images, label, subject in items:
+        image = tuple(_resolve(name, folders, dataset_dir) for name in images)
+        if labels and label is None:
+            raise DataError(
+                "no label is listed for an image",
+                remedy="add its 'label' to the datalist",
+                path=image[0],
+                root=dataset_dir,
+            )
+        cases.append(
+            Case(
+                number=len(cases) + 1,
+                subject=subject or images[0],
+                image=image,
+                label=_resolve_label(label, folders, image[0], dataset_dir)
+                if labels and label is not None
+                else None,
+                reader="datalist",
+                root=dataset_dir,
+                stored_labels=stored_labels,
+            )
+        )
+    repeated = len(cases) - len({case.image for case in cases})
+    warnings = [f"{repeated} scans of the {split} list are listed more than once"] if repeated else []
+    return cases, warnings + _shared_subjects(content, domain, split, path)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise DataError("the datalist is missing", remedy="correct its path", path=path) from None
+    except OSError as error:
+        raise DataError(
+            f"the datalist cannot be read ({error.strerror or error})",
+            remedy="give the path of a JSON file",
+            path=path,
+        ) from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"no JSON at line {error.lineno}, column {error.colno} ({error.msg})",
+            remedy="correct the datalist",
+            path=path,
+        ) from error
+    except ValueError as error:
+        raise DataError("the datalist is no UTF-8 text", remedy="save it as UTF-8", path=path) from error
+    if not isinstance(content, dict):
+        raise DataError(
+            "the datalist is no JSON object",
+            remedy=f"give lists under keys such as {', '.join(_DOMAIN_KEYS[:2])}",
+            path=path,
+        )
+    return content
+
+
+def _items(content: Mapping[str, Any], domain: str, split: str, path: Path) -> list[Any]:
+    named = [key for key in content if key in _DOMAIN_KEYS]
+    plain = [key for key in content if key in _PLAIN_KEYS]
+    if named and plain:
+        raise DataError(
+            f"a datalist of two forms ('{named[0]}' and '{plain[0]}')",
+            remedy="name every list by domain and split, or none",
+            path=path,
+        )
+    wanted = (f"{domain}_{split}",) if not plain else SPLIT_KEYS[split]
+    items = [item for key in wanted for item in _list(content, key, path)]
+    if not items:
+        found = [f"{key} ({len(_list(content, key, path))})" for key in (*named, *plain)]
+        raise DataError(
+            f"no scans for the {split} split of the {domain} domain",
+            remedy=f"add '{wanted[0]}'; the datalist has {', '.join(found) or 'no lists'}",
+            path=path,
+        )
+    return items
+
+
+def _list(content: Mapping[str, Any], key: str, path: Path) -> list[Any]:
+    value = content.get(key, [])
+    if not isinstance(value, list):
+        raise DataError(f"'{key}' is no list", remedy="give a list of items with 'image'", path=path)
+    return value
+
+
+def _item(raw: Any, path: Path) -> tuple[list[str], str | None, str | None]:
+    """Image paths, label path and subject of an item."""
+    item = {"image": raw} if isinstance(raw, str) else raw
+    if not isinstance(item, dict):
+        raise DataError(f"an item is a {type(raw).__name__}", remedy="give an object with 'image'", path=path)
+    for key in item:
+        if key not in _ITEM_KEYS:
+            raise DataError(
+                f"unknown key '{key}' of an item",
+                remedy=f"the nearest known: {', '.join(nearest(key, _ITEM_KEYS))}",
+                path=path,
+            )
+    images = item.get("image")
+    images = [images] if isinstance(images, str) else images
+    if not isinstance(images, list) or not images or not all(isinstance(i, str) and i for i in images):
+        raise DataError(
+            f"an item's 'image' is {item.get('image')!r}",
+            remedy="give a path or a list of the channels' paths",
+            path=path,
+        )
+    label, subject = item.get("label"), item.get("subject")
+    if label is not None and not (isinstance(label, str) and label):
+        raise DataError(f"an item's 'label' is {label!r}", remedy="give one path", path=path)
+    if subject is not None and (isinstance(subject, bool) or not isinstance(subject, str | int)):
+        raise DataError(
+            f"an item's 'subject' is a {type(subject).__name__}", remedy="give a text or a number", path=path
+        )
+    return images, label, None if subject is None else str(subject)
+
+
+def _resolve(name: str, folders: tuple[Path, Path], root: Path) -> Path:
+    found = next((folder / name for folder in folders if (folder / name).exists()), None)
+    if found is None:
+        raise DataError(
+            "an image of the datalist is missing",
+            remedy="correct its path, relative to dataset_dir or to the datalist's folder",
+            path=root / name,
+            root=root,
+        )
+    return found
+
+
+def _resolve_label(name: str, folders: tuple[Path, Path], image: Path, root: Path) -> Path:
+    found = next((folder / name for folder in folders if (folder / name).exists()), None)
+    if found is None:
+        raise DataError(
+            "the label is missing of the image",
+            remedy="copy it there or correct its path in the datalist",
+            path=image,
+            root=root,
+        )
+    return found
+
+
+def _stored_labels(labels: Any, task: Task, path: Path) -> tuple[LabelRange, ...]:
+    """The list's `labels`, name to stored value (or value to name, as the Decathlon has it), as ranges."""
+    if not isinstance(labels, dict) or not labels:
+        raise DataError(
+            "'labels' is no object", remedy="give class names with their stored values", path=path
+        )
+    if all(isinstance(value, str) and str(key).isdecimal() for key, value in labels.items()):
+        pairs = [(value, int(key)) for key, value in labels.items()]
+    else:
+        pairs = list(labels.items())
+    for name, value in pairs:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise DataError(
+                f"the label '{name}' has the value {value!r}", remedy="give an integer", path=path
+            )
+        if name not in task.labels:
+            raise DataError(
+                f"the label '{name}' is none of the task's",
+                remedy=f"the nearest of {task.name}: {', '.join(nearest(name, task.labels))}",
+                path=path,
+            )
+    stored = dict(pairs)
+    missing = [s.name for s in task.structures if s.name not in stored]
+    if missing:
+        raise DataError(
+            f"'labels' lacks {', '.join(missing)}", remedy="name every structure of the task", path=path
+        )
+    stored.setdefault("background", 0)
+    if len(set(stored.values())) < len(stored) or len(pairs) != len({name for name, _ in pairs}):
+        raise DataError(
+            "'labels' gives one value to two names", remedy="give each class a value of its own", path=path
+        )
+    return tuple(LabelRange(value, value, task.labels[name]) for name, value in stored.items())
+
+
+def _shared_subjects(content: Mapping[str, Any], domain: str, split: str, path: Path) -> list[str]:
+    """A warning when training shares subjects with the evaluation of the same domain."""
+    plain = any(key in _PLAIN_KEYS for key in content)
+    subjects: dict[str, set[str]] = {}
+    for name, plain_keys in SPLIT_KEYS.items():
+        keys = plain_keys if plain else (f"{domain}_{name}",)
+        items = [_item(raw, path) for key in keys for raw in _list(content, key, path)]
+        subjects[name] = {subject or images[0] for images, _, subject in items}
+    others = [s for s in SPLIT_KEYS if s != split] if split == "train" else ["train"]
+    return [
+        f"{len(shared)} subjects are in the {split} list and in the {other} list of the {domain} domain"
+        for other in others
+        if (shared := subjects[split] & subjects[other])
+    ]

@@ -1,0 +1,169 @@
+"""Lists of cases: an official layout, a datalist or a plain folder; with the reading of what is listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from monai_sfda.catalog import Domain, Task
+from monai_sfda.data import btcv, chaos, ibsi
+from monai_sfda.data.case import Case, with_unique_names
+from monai_sfda.data.checks import check_folder
+from monai_sfda.data.datalist import SPLIT_KEYS, read_datalist
+from monai_sfda.data.folder import find_scans
+from monai_sfda.data.layout import FoundScan
+from monai_sfda.data.reading import CaseSummary, check_cases, read_case
+from monai_sfda.data.writing import write_segmentation
+from monai_sfda.errors import DataError, SettingError, nearest, report_errors_relative_to
+
+__all__ = [
+    "CaseList",
+    "CaseSummary",
+    "check_cases",
+    "list_cases",
+    "list_folder",
+    "read_case",
+    "write_segmentation",
+]
+
+
+class _Layout(Protocol):
+    """A module that knows one official layout."""
+
+    def find(self, dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
+        """The scans by subject id."""
+
+    def expected(self, modality: str) -> str:
+        """The layout in words."""
+
+
+_LAYOUTS: dict[str, _Layout] = {"chaos": chaos, "btcv": btcv, "ibsi": ibsi}
+
+
+@dataclass(frozen=True)
+class CaseList:
+    """The cases of one split.
+
+    Attributes:
+        cases: numbered from 1, with unique names.
+        warnings: what a user should know, in counts; no file, no subject is named.
+        split: `train`, `val`, `test`, or `all` for a plain folder.
+        split_source: where the split comes from, for reports.
+        missing: subject ids of an official split that are not there, for `monai-sfda check`.
+    """
+
+    cases: tuple[Case, ...]
+    warnings: tuple[str, ...]
+    split: str
+    split_source: str
+    missing: tuple[str, ...] = ()
+
+
+def list_cases(
+    task: Task,
+    domain: str,
+    split: str,
+    dataset_dir: Path,
+    *,
+    datalist: Path | None = None,
+    labels: bool = True,
+) -> CaseList:
+    """The cases of a split, from a datalist or from the domain's official layout.
+
+    An official split is cut to the subjects that are there, with a warning.
+
+    Args:
+        task: of the catalog.
+        domain: `source` or `target`.
+        split: `train`, `val` or `test`.
+        dataset_dir: folder that holds the unpacked downloads, at any depth up to four; first folder of a
+            datalist's relative paths.
+        datalist: JSON that replaces the official layout.
+        labels: whether labels are wanted; without, every label is None and no label's path is looked at.
+
+    Raises:
+        DataError: when nothing is found, the split is empty, or (with `labels`) a label is missing.
+        SettingError: when the domain or the split is unknown.
+    """
+    side = task.domain(domain)
+    if split not in SPLIT_KEYS:
+        raise SettingError(
+            f"split '{split}' is unknown", remedy=f"use one of {', '.join(nearest(split, SPLIT_KEYS))}"
+        )
+    dataset_dir = Path(dataset_dir)
+    with report_errors_relative_to(dataset_dir):
+        check_folder(dataset_dir)
+        if datalist is not None:
+            listed, warnings = read_datalist(Path(datalist), task, domain, split, dataset_dir, labels=labels)
+            return CaseList(
+                with_unique_names(listed), tuple(warnings), split, f"the {split} list of the datalist given"
+            )
+        return _official(side, split, dataset_dir, labels=labels)
+
+
+def list_folder(folder: Path) -> CaseList:
+    """All scans of a plain folder, without labels; see `monai_sfda.data.folder.find_scans`.
+
+    Raises:
+        DataError: when the folder is missing, cannot be read or holds no scan.
+    """
+    folder = Path(folder)
+    with report_errors_relative_to(folder):
+        scans, warnings = find_scans(folder)
+    return CaseList(with_unique_names(scans), tuple(warnings), "all", "all scans of the folder given")
+
+
+def _official(side: Domain, split: str, dataset_dir: Path, *, labels: bool) -> CaseList:
+    layout = _LAYOUTS[side.dataset]
+    found = layout.find(dataset_dir, side.modality)
+    if not found:
+        raise DataError(
+            f"no {side.title} scans",
+            remedy=f"expected {layout.expected(side.modality)}, up to four folders down, or give a datalist",
+            path=dataset_dir,
+        )
+    subjects = side.splits.get(split, ())
+    present = [s for s in subjects if s in found]
+    if not present:
+        sizes = ", ".join(f"{name} {len(ids)}" for name, ids in side.splits.items())
+        raise DataError(
+            f"no scans for the {split} split of {side.title}: it has {len(subjects)} subjects, and the "
+            f"{len(found)} found are others",
+            remedy=f"use another split (subjects: {sizes}), complete the download, or give a datalist",
+            path=dataset_dir,
+        )
+    cases: list[Case] = []
+    for subject in present:
+        scan = found[subject]
+        if labels and not scan.label.exists():
+            raise DataError(
+                "the label is missing of the image",
+                remedy=f"complete the download; expected {layout.expected(side.modality)}",
+                path=scan.image,
+            )
+        cases.append(
+            Case(
+                number=len(cases) + 1,
+                subject=subject,
+                image=(scan.image,),
+                label=scan.label if labels else None,
+                reader=side.dataset,
+                root=dataset_dir,
+            )
+        )
+    listed = CaseList(with_unique_names(cases), (), split, side.split_source)
+    return replace(
+        listed, warnings=_warnings(side, split, found), missing=tuple(s for s in subjects if s not in found)
+    )
+
+
+def _warnings(side: Domain, split: str, found: dict[str, FoundScan]) -> tuple[str, ...]:
+    subjects = side.splits[split]
+    there = sum(s in found for s in subjects)
+    if there == len(subjects):
+        return ()
+    return (
+        f"{there} of the {len(subjects)} subjects of the official {split} split of {side.title} are there, "
+        f"{len(subjects) - there} are missing",
+    )

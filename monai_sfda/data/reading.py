@@ -1,0 +1,202 @@
+"""Reading a case: its scan, its label on the same grid, and the check of all cases before a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_sfda.catalog import Task
+from monai_sfda.data.case import Case
+from monai_sfda.data.chaos import read_ground
+from monai_sfda.data.checks import (
+    affine_difference,
+    check_affine,
+    check_intensities,
+    describe_shape,
+    same_affine,
+)
+from monai_sfda.data.dicom import read_grid, read_series, scan_headers, slice_grid
+from monai_sfda.data.labels import known_values, read_label_volume, to_classes
+from monai_sfda.data.scan import Scan
+from monai_sfda.data.volume import read_volume
+from monai_sfda.errors import DataError, report_errors_relative_to
+
+
+@dataclass(frozen=True)
+class CaseSummary:
+    """What a checked case is like, without anything that names it.
+
+    Attributes:
+        number: of the case.
+        channels: of the scan.
+        shape: voxels along each axis.
+        spacing_mm: voxel size.
+        orientation: where the voxel axes point, as in `LPS`.
+        classes: contiguous classes present in the label, background left out; None where no label was read.
+    """
+
+    number: int
+    channels: int
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    orientation: str
+    classes: tuple[int, ...] | None
+
+
+def read_case(
+    case: Case, task: Task, domain: str, *, with_label: bool
+) -> tuple[Scan, NDArray[np.uint8] | None]:
+    """A case's scan and, where asked for, its label.
+
+    Args:
+        case: of a list.
+        task: whose labels are meant.
+        domain: `source` or `target`; says what the stored label values of an official layout mean.
+        with_label: whether the label is read; without, its path is not looked at.
+
+    Returns:
+        The scan; the label (X, Y, Z) uint8, contiguous classes on the scan's own voxel grid, or None.
+
+    Raises:
+        DataError: when an input is missing, damaged or unfit; names the file, the value and the remedy.
+    """
+    side = task.domain(domain)
+    with nullcontext() if case.root is None else report_errors_relative_to(case.root):
+        channels = [_read_channel(case, path) for path in case.image]
+        scan = _stack(channels, case.image)
+        if not with_label:
+            return scan, None
+        if case.label is None:
+            raise DataError(
+                "no label is listed for the scan", remedy="list cases with their labels", path=case.image[0]
+            )
+        stored = _read_stored_label(case, case.label, scan)
+        return scan, to_classes(stored, *known_values(case, task, side), path=case.label)
+
+
+def check_cases(
+    cases: Sequence[Case],
+    task: Task,
+    domain: str,
+    with_label: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[CaseSummary, ...]:
+    """Reads and checks every input of a list, one at a time, before a long run.
+
+    Args:
+        cases: a list's.
+        task: whose labels are meant.
+        domain: `source` or `target`.
+        with_label: whether labels are read and checked.
+        progress: called with (cases done, cases in all).
+
+    Returns:
+        A summary a case, in the list's order.
+
+    Raises:
+        DataError: the first bad case's, with how many more are bad; also when cases differ in their number of
+            channels.
+    """
+    summaries: list[CaseSummary] = []
+    errors: list[DataError] = []
+    for done, case in enumerate(cases, start=1):
+        try:
+            summaries.append(_summary(case, *read_case(case, task, domain, with_label=with_label)))
+        except DataError as error:
+            errors.append(error)
+        if progress is not None:
+            progress(done, len(cases))
+    if errors:
+        first, others = errors[0], len(errors) - 1
+        more = (
+            f" ({others} more of {len(cases)} scans {'are' if others > 1 else 'is'} bad too)"
+            if others
+            else ""
+        )
+        raise DataError(first.what + more, remedy=first.remedy, path=first.path, root=first.root) from first
+    odd = next((s for s in summaries if s.channels != summaries[0].channels), None)
+    if odd is not None:
+        raise DataError(
+            f"{odd.channels} channels where the first scan has {summaries[0].channels}",
+            remedy="list the same channels for every scan",
+            path=cases[summaries.index(odd)].image[0],
+            root=cases[summaries.index(odd)].root,
+        )
+    return tuple(summaries)
+
+
+def _summary(case: Case, scan: Scan, label: NDArray[np.uint8] | None) -> CaseSummary:
+    return CaseSummary(
+        number=case.number,
+        channels=scan.array.shape[0],
+        shape=scan.shape,
+        spacing_mm=scan.spacing_mm,
+        orientation="".join(nib.aff2axcodes(scan.affine)),
+        classes=None if label is None else tuple(int(v) for v in np.unique(label) if v),
+    )
+
+
+def _read_channel(case: Case, path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    values: NDArray[Any]
+    if case.files and len(case.image) == 1:
+        values, affine = read_series(case.files)
+    elif path.is_dir():
+        values, affine = _read_folder(path, case.series_uid)
+    else:
+        values, affine = read_volume(path)
+    check_affine(affine, path)
+    check_intensities(values, path)
+    return values, affine
+
+
+def _read_folder(path: Path, series_uid: str | None) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    grid = slice_grid(scan_headers(path, series_uid))
+    return read_grid(grid), grid.affine
+
+
+def _stack(
+    channels: Sequence[tuple[NDArray[np.float32], NDArray[np.float64]]], paths: Iterable[Path]
+) -> Scan:
+    """The channels as one scan; a single one is not copied."""
+    first, affine = channels[0]
+    for (values, other), path in zip(channels, paths, strict=True):
+        if values.shape != first.shape:
+            raise DataError(
+                f"a channel of {describe_shape(values.shape)} voxels, the first has "
+                f"{describe_shape(first.shape)}",
+                remedy="resample the channels to one grid",
+                path=path,
+            )
+        if not same_affine(affine, other):
+            raise DataError(
+                f"a channel on another grid than the first: {affine_difference(affine, other)}".replace(
+                    "image's", "first's"
+                ),
+                remedy="register and resample the channels to one grid",
+                path=path,
+            )
+    if len(channels) == 1:
+        return Scan(first[np.newaxis], affine)
+    array = np.empty((len(channels), *first.shape), dtype=np.float32)
+    for index, (values, _) in enumerate(channels):
+        array[index] = values
+    return Scan(array, affine)
+
+
+def _read_stored_label(case: Case, label: Path, scan: Scan) -> NDArray[Any]:
+    if not label.is_dir():
+        return read_label_volume(label, scan)
+    if not case.image[0].is_dir():
+        raise DataError(
+            "a folder of label pictures for an image that is no DICOM folder",
+            remedy="give the label as a volume",
+            path=label,
+        )
+    return read_ground(label, slice_grid(scan_headers(case.image[0], case.series_uid)))

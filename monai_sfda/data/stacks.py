@@ -1,0 +1,274 @@
+"""All 2.5D stacks of a list of scans: read once, cached as volumes, handed out as views."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from monai_sfda.catalog import find_task
+from monai_sfda.data.case import Case
+from monai_sfda.data.listing import CaseList, list_cases, list_folder, read_case
+from monai_sfda.data.sampling import SliceSampler
+from monai_sfda.errors import DataError, report_errors_relative_to
+from monai_sfda.transforms import Preprocessing, clamp_edges, pad_plane, preprocessing_for, stack_view
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CachedVolume:
+    """A preprocessed scan in memory.
+
+    Attributes:
+        case: where it comes from.
+        image: (C, S + n - 1, H, W) float32, edges clamped.
+        label: (S, 1, H, W) uint8, or None.
+    """
+
+    case: Case
+    image: Tensor
+    label: Tensor | None
+
+    @property
+    def num_slices(self) -> int:
+        """S, without the clamped edges; set by the label-free part."""
+        return int(self.image.shape[1]) - self.reach * 2
+
+    reach: int = 1
+
+
+class StackDataset(Dataset[dict[str, Any]]):
+    """Slices of a domain's scans as network input; nothing is listed or read before `prepare` or the first
+    access.
+
+    Args:
+        task: name in the catalog.
+        domain: `source` or `target`.
+        split: `train`, `val` or `test`.
+        dataset_dir: folder with the unpacked download.
+        datalist: JSON that replaces the official layout.
+        images: a plain folder of scans that replaces both; its scans have no labels.
+        labels: whether labels are read. Without, no label file is ever opened.
+        image_size: (H, W) of the stacks, in pixels; smaller slices are padded, larger ones cut at the centre.
+        pixel_size_mm: in-plane pixel size.
+        stack_slices: n, slices a stack.
+        slice_axis: None for the task's own.
+        threads: readers at once.
+
+    Items:
+        `image` (C * n, H, W) float32 (a view of the cached volume when C is 1), `label` (1, H, W) uint8 where
+        read, `case` and `slice` numbers.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        domain: str,
+        split: str,
+        dataset_dir: str | Path,
+        *,
+        datalist: str | Path | None = None,
+        images: str | Path | None = None,
+        labels: bool = True,
+        image_size: int | Sequence[int] = 256,
+        pixel_size_mm: float | None = None,
+        stack_slices: int | None = None,
+        slice_axis: int | None = None,
+        threads: int = 4,
+    ) -> None:
+        self.task = find_task(task)
+        self.domain = domain
+        self.split = split
+        self.dataset_dir = Path(dataset_dir)
+        self.datalist = None if datalist is None else Path(datalist)
+        self.images = None if images is None else Path(images)
+        self.labels = labels
+        self.image_size = (
+            (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
+        )
+        self.preprocessing: Preprocessing = preprocessing_for(
+            self.task,
+            self.task.domain(domain),
+            pixel_size_mm=pixel_size_mm,
+            stack_slices=stack_slices,
+            slice_axis=slice_axis,
+        )
+        self.threads = threads
+        self._list: CaseList | None = None
+        self._volumes: list[CachedVolume] = []
+        self._starts: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+
+    @property
+    def root(self) -> Path:
+        """The folder that the user gave: files in messages are named relative to it."""
+        return self.dataset_dir if self.images is None else self.images
+
+    def list(self) -> CaseList:
+        """The cases, listed at the first call.
+
+        Raises:
+            DataError: when the folder, the layout or the split has none.
+        """
+        if self._list is None:
+            with report_errors_relative_to(self.root):
+                if self.images is not None:
+                    self._list = list_folder(self.images)
+                else:
+                    self._list = list_cases(
+                        self.task,
+                        self.domain,
+                        self.split,
+                        self.dataset_dir,
+                        datalist=self.datalist,
+                        labels=self.labels,
+                    )
+            for warning in self._list.warnings:
+                logger.warning(warning)
+        return self._list
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Reads, checks and caches all scans; a no-op when done.
+
+        Args:
+            progress: called with (scans done, scans in all).
+
+        Raises:
+            DataError: the first bad scan's, with how many more are bad; all scans are looked at.
+        """
+        if self._volumes:
+            return
+        cases = self.list().cases
+        volumes: list[CachedVolume] = []
+        errors: list[DataError] = []
+        with report_errors_relative_to(self.root), ThreadPoolExecutor(self.threads) as readers:
+            for done, result in enumerate(readers.map(self._try_read, cases), start=1):
+                if isinstance(result, DataError):
+                    errors.append(result)
+                else:
+                    volumes.append(result)
+                if progress is not None:
+                    progress(done, len(cases))
+            if errors:
+                first = errors[0]
+                more = (
+                    f" ({len(errors) - 1} more of {len(cases)} scans are bad too)" if len(errors) > 1 else ""
+                )
+                raise DataError(
+                    first.what + more, remedy=first.remedy, path=first.path, root=first.root
+                ) from first
+        self._volumes = volumes
+        self._starts = np.cumsum([0, *(v.num_slices for v in volumes)])
+
+    def _try_read(self, case: Case) -> CachedVolume | DataError:
+        try:
+            return self._read(case)
+        except DataError as error:
+            return error
+
+    def _read(self, case: Case) -> CachedVolume:
+        scan, label = read_case(case, self.task, self.domain, with_label=self.labels)
+        image, grid = self.preprocessing.image(scan.array, scan.affine)
+        padded, _ = pad_plane(image, self.image_size, float(image.min()))
+        n = self.preprocessing.stack_slices
+        slices = None
+        if label is not None:
+            slices, _ = pad_plane(self.preprocessing.label(label, grid), self.image_size, 0)
+            slices = self._centre(slices).contiguous()
+        return CachedVolume(case, clamp_edges(self._centre(padded), n), slices, reach=n // 2)
+
+    def _centre(self, slices: Tensor) -> Tensor:
+        top, left = (
+            (have - want) // 2 for have, want in zip(slices.shape[-2:], self.image_size, strict=True)
+        )
+        return slices[..., top : top + self.image_size[0], left : left + self.image_size[1]]
+
+    def __len__(self) -> int:
+        self.prepare()
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self.prepare()
+        if not 0 <= index < int(self._starts[-1]):
+            raise IndexError(index)
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        volume, position = self._volumes[number], index - int(self._starts[number])
+        stack = stack_view(volume.image, position, self.preprocessing.stack_slices)
+        item: dict[str, Any] = {"image": stack.flatten(0, 1), "case": volume.case.number, "slice": position}
+        if volume.label is not None:
+            item["label"] = volume.label[position]
+        return item
+
+    @property
+    def volumes(self) -> Sequence[CachedVolume]:
+        """The cached volumes."""
+        self.prepare()
+        return self._volumes
+
+    def presence(self) -> NDArray[np.bool_] | None:
+        """(slices, foreground classes): which classes a slice's label shows; None without labels."""
+        if not self.labels:
+            return None
+        classes = len(self.task.structures)
+        rows = [
+            (volume.label == k).flatten(1).any(dim=1).numpy()
+            for volume in self.volumes
+            for k in range(1, classes + 1)
+            if volume.label is not None
+        ]
+        per_volume = [np.stack(rows[i : i + classes], axis=1) for i in range(0, len(rows), classes)]
+        presence: NDArray[np.bool_] = np.concatenate(per_volume)
+        return presence
+
+    def subject_of(self, index: int) -> str:
+        """The subject that a slice belongs to."""
+        return self._volumes[int(np.searchsorted(self._starts, index, side="right")) - 1].case.subject
+
+
+class StackLoader:
+    """Endless batches of a `StackDataset`, from any iteration on.
+
+    Args:
+        dataset: stacks.
+        sampler: which indices make a batch.
+        first_iteration: iterations already done, when a run goes on.
+        rank, world_size: this process's share of each batch.
+    """
+
+    def __init__(
+        self,
+        dataset: StackDataset,
+        sampler: SliceSampler,
+        first_iteration: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.dataset = dataset
+        self.sampler = sampler
+        self.first_iteration = first_iteration
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        iteration = self.first_iteration
+        while True:
+            indices = self.sampler.batch(iteration)[self.rank :: self.world_size]
+            yield self.collate(indices)
+            iteration += 1
+
+    def collate(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """The items of those indices as one batch."""
+        items = [self.dataset[i] for i in indices]
+        batch = {"image": torch.stack([item["image"] for item in items])}
+        if "label" in items[0]:
+            batch["label"] = torch.stack([item["label"] for item in items])
+        return batch

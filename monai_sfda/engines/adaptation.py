@@ -1,0 +1,88 @@
+"""Adaptation of a release to unlabelled target stacks by a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines.base import StepTrainer
+from monai_sfda.methods.base import KerasAdam, Method
+from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.release import Release, load_into
+
+
+class AdaptationTrainer(StepTrainer):
+    """Runs a method's steps on target stacks, from the release's weights.
+
+    Args:
+        network: to adapt; the release's weights are loaded into it.
+        dataset: target stacks; without labels unless the method is set to its oracle benchmark.
+        method: what to do in a step.
+        release: what the source site handed over.
+        learning_rate: replaces the method's when not None.
+        options: `StepTrainer`'s.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        dataset: StackDataset,
+        *,
+        method: Method[Any],
+        release: Release,
+        learning_rate: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(network, dataset, title=f"adapt ({method.name})", **options)
+        self.method = method
+        self.release = release
+        self.learning_rate = method.settings.learning_rate if learning_rate is None else float(learning_rate)
+        load_into(self.network, release.state_dict)
+        method.setup(self.network, release)
+
+    def make_optimizer(self) -> torch.optim.Adam:
+        """Adam over what the method moves."""
+        adam = torch.optim.Adam(
+            self.method.parameters(), lr=self.learning_rate, eps=self.method.settings.adam_eps
+        )
+        self._keras = KerasAdam(adam, self.method.settings, self.learning_rate)
+        return adam
+
+    def before_step(self, iteration: int) -> None:
+        """Sets learning rate and eps of this step."""
+        self._keras.before_step(iteration)
+        if iteration % self.history.interval == 0:
+            self.method_signals = self.method.signals()
+
+    def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The method's named losses."""
+        self.method.set_mode()
+        return self.method.step(batch, generator)
+
+    def extra_state(self) -> dict[str, Any]:
+        """The method's own state."""
+        return self.method.state_dict()
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Hands the method its state back."""
+        self.method.load_state_dict(state)
+
+    def describe(self) -> dict[str, Any]:
+        """All settings, and the hash of the release."""
+        return {
+            "method": self.method.name,
+            "method_settings": self.method.settings.model_dump(),
+            "learning_rate": self.learning_rate,
+            "max_epochs": self.state.max_epochs,
+            "epoch_length": self.state.epoch_length,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "augmentation": vars(self.augmentation),
+            "image_size": list(self.dataset.image_size),
+            "preprocessing": self.dataset.preprocessing.to_json(),
+            "release_sha256": self.release.sha256,
+        }

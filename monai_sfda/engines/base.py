@@ -1,0 +1,182 @@
+"""The engine that training and adaptation share: a MONAI trainer whose every iteration is a function of seed
+and number.
+
+Batches, augmentation, dropout and the method's draws of iteration i come from generators seeded with (seed,
+i). A run that was stopped and goes on therefore ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.engines import Trainer
+from torch import Tensor
+
+from monai_sfda.data.sampling import SliceSampler
+from monai_sfda.data.stacks import StackDataset, StackLoader
+from monai_sfda.engines.handlers import History, RunCheckpoint, attach_progress
+from monai_sfda.engines.progress import progress_bar
+from monai_sfda.errors import SettingError
+from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.transforms import Augmentation, augment
+
+logger = logging.getLogger(__name__)
+
+
+def seed_for(seed: int, iteration: int, purpose: str) -> int:
+    """A 63-bit seed that differs for every iteration and purpose."""
+    digest = hashlib.blake2b(f"{seed}/{iteration}/{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+class StepTrainer(Trainer):
+    """A MONAI trainer that takes named losses from `losses` and records them.
+
+    Data are listed, read and checked when `run` starts, not before.
+
+    Args:
+        network: on its device already or not; it is moved there.
+        dataset: stacks to learn from.
+        device: where to compute.
+        max_epochs: epochs of `epoch_length` iterations.
+        epoch_length: iterations an epoch; None for one pass through the slices.
+        batch_size: slices a batch.
+        seed: of everything random.
+        output_dir: the run folder.
+        augmentation: strengths, by name.
+        title: of the progress bar.
+        checkpoint_interval: iterations between checkpoints; None for once an epoch.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        dataset: StackDataset,
+        *,
+        device: str | torch.device,
+        max_epochs: int,
+        epoch_length: int | None,
+        batch_size: int,
+        seed: int,
+        output_dir: str | Path,
+        augmentation: Mapping[str, float],
+        title: str,
+        checkpoint_interval: int | None = None,
+    ) -> None:
+        for name, value in {
+            "max_epochs": max_epochs,
+            "batch_size": batch_size,
+            "epoch_length": epoch_length,
+        }.items():
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise SettingError(f"{name} cannot be {value!r}", remedy="use a whole number from 1")
+        super().__init__(
+            device=torch.device(device),
+            max_epochs=max_epochs,
+            data_loader=(),
+            epoch_length=epoch_length,
+            decollate=False,
+        )
+        self.network = network.to(torch.device(device))
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.output_dir = Path(output_dir)
+        self.title = title
+        self.checkpoint_interval = checkpoint_interval
+        try:
+            self.augmentation = Augmentation(**augmentation)
+        except TypeError as error:
+            raise SettingError(
+                f"augmentation {sorted(augmentation)} is not understood",
+                remedy=f"use {', '.join(Augmentation.__dataclass_fields__)}",
+            ) from error
+        self.history = History(self.output_dir)
+        self.optimizer: torch.optim.Optimizer
+        self.method_signals: dict[str, float] = {}
+
+    @abstractmethod
+    def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Named losses of a batch; their sum is minimised."""
+
+    @abstractmethod
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser of a fresh run."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Every setting that decides about the result, JSON-ready and without paths."""
+
+    def make_sampler(self) -> SliceSampler:
+        """Which slices make a batch."""
+        return SliceSampler(len(self.dataset), self.batch_size, self.seed)
+
+    def before_step(self, iteration: int) -> None:
+        """Called before the optimiser's step; iterations count from 1."""
+
+    def extra_state(self) -> dict[str, Any]:
+        """State beside network and optimiser that a resumed run needs."""
+        return {}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `extra_state` gave."""
+
+    def fingerprint(self) -> str:
+        """What must be equal for an unfinished run to go on."""
+        number_of_slices = [v.num_slices for v in self.dataset.volumes]
+        content = {"settings": self.describe(), "slices": number_of_slices, "epochs": self.state.max_epochs}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def run(self) -> None:  # type: ignore[override]
+        """Reads the data, goes on with an unfinished run if there is one, and trains to the end.
+
+        Raises:
+            DataError: a scan is bad; nothing has been started or written then.
+            CheckpointError: the run folder holds an unfinished run with other settings.
+        """
+        with progress_bar(f"{self.title}: reading scans") as progress:
+            self.dataset.prepare(progress)
+        sampler = self.make_sampler()
+        if self.state.epoch_length is None:
+            self.state.epoch_length = sampler.epoch_length
+        self.optimizer = self.make_optimizer()
+        interval = self.checkpoint_interval or self.state.epoch_length
+        checkpoint = RunCheckpoint(self.output_dir, self.fingerprint(), interval)
+        done = checkpoint.restore(self)
+        if done < self.state.max_epochs * self.state.epoch_length:
+            self.state.iteration = done
+            self.state.epoch = done // self.state.epoch_length
+            self.data_loader = StackLoader(self.dataset, sampler, first_iteration=done)
+            self.history.attach(self)
+            checkpoint.attach(self)
+            attach_progress(self)
+            super().run()
+        self.checkpoint = checkpoint
+
+    def finish(self) -> None:
+        """Removes the checkpoint; to be called when the results are written."""
+        self.checkpoint.remove()
+
+    def _iteration(self, engine: Engine, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        iteration = int(engine.state.iteration)
+        torch.manual_seed(seed_for(self.seed, iteration, "network"))
+        generator = torch.Generator().manual_seed(seed_for(self.seed, iteration, "step"))
+        device = self.state.device
+        image = batch["image"].to(device, non_blocking=True)
+        label = batch["label"].to(device, non_blocking=True) if "label" in batch else None
+        image, label = augment(image, label, self.augmentation, generator)
+        losses = self.losses({"image": image} | ({} if label is None else {"label": label}), generator)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.before_step(iteration)
+        self.optimizer.step()
+        return {name: value.detach() for name, value in losses.items()}

@@ -1,0 +1,215 @@
+"""What is attached to a training engine: loss history, TensorBoard, progress bar, checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+from torch.utils.tensorboard import SummaryWriter
+
+from monai_sfda.errors import CheckpointError, OutputError, SettingError
+from monai_sfda.files import whole_file, write_atomically
+
+if TYPE_CHECKING:
+    from monai_sfda.engines.base import StepTrainer
+
+logger = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.csv"
+Row = tuple[int, str, float]
+
+
+class History:
+    """Means of the named losses over each interval of iterations, in memory, in `history.csv` and in
+    TensorBoard.
+
+    Args:
+        folder: the run folder.
+        interval: iterations a row.
+    """
+
+    def __init__(self, folder: Path, interval: int = 10) -> None:
+        self.folder = folder
+        self.interval = interval
+        self.rows: list[Row] = []
+        self._sums: dict[str, torch.Tensor] = {}
+        self._count = 0
+        self._writer: SummaryWriter | None = None
+
+    def attach(self, engine: StepTrainer) -> None:
+        """Starts to record an engine."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def _start(self, engine: Engine) -> None:
+        try:
+            self._writer = SummaryWriter(
+                str(self.folder / "tensorboard"), purge_step=engine.state.iteration + 1
+            )
+        except OSError as error:
+            raise OutputError(
+                f"TensorBoard events cannot be written ({error.strerror})",
+                path=self.folder.name,
+                remedy="check that output_dir may be written to and has space left",
+            ) from error
+
+    def _collect(self, engine: Engine) -> None:
+        losses: dict[str, torch.Tensor] = engine.state.output  # type: ignore[assignment]
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._count += 1
+        if engine.state.iteration % self.interval == 0:
+            self.flush(engine)
+
+    def flush(self, engine: Engine) -> None:
+        """Closes the current interval: one row a loss, and a check that all are finite.
+
+        Raises:
+            SettingError: when a loss is NaN or infinite.
+        """
+        if not self._count:
+            return
+        step = int(engine.state.iteration)
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        if isinstance(getattr(engine, "method_signals", None), dict):
+            means |= engine.method_signals  # type: ignore[attr-defined]
+        self._sums, self._count = {}, 0
+        for name, value in means.items():
+            if not torch.isfinite(torch.tensor(value)):
+                raise SettingError(
+                    f"loss '{name}' is {value} at iteration {step}",
+                    remedy="lower learning_rate, or check the scans",
+                )
+            self.rows.append((step, name, value))
+            if self._writer is not None:
+                self._writer.add_scalar(name, value, step)
+
+    def write(self, engine: Engine) -> None:
+        """Writes `history.csv`."""
+        self.flush(engine)
+        text = io.StringIO()
+        csv.writer(text).writerows([("iteration", "name", "value"), *self.rows])
+        write_atomically(self.folder / HISTORY, text.getvalue().encode())
+
+    def _close(self, engine: Engine) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        self._close(engine)
+        raise error
+
+
+def read_history(folder: Path) -> list[Row]:
+    """Rows of a run's `history.csv`; empty when there is none."""
+    path = folder / HISTORY
+    if not path.is_file():
+        return []
+    with path.open(newline="") as stream:
+        return [(int(r["iteration"]), r["name"], float(r["value"])) for r in csv.DictReader(stream)]
+
+
+def attach_progress(engine: StepTrainer) -> None:
+    """A bar with the losses on a terminal; a line an epoch in a log file."""
+    if sys.stderr.isatty():
+        bar = ProgressBar(persist=True, desc=engine.title)
+        bar.attach(
+            engine,
+            output_transform=lambda losses: {name: float(value) for name, value in losses.items()},
+            event_name=Events.ITERATION_COMPLETED(every=10),
+        )
+        return
+
+    def log_epoch(engine: StepTrainer) -> None:
+        iteration = engine.state.iteration
+        latest = {name: value for _, name, value in engine.history.rows[-40:] if "/" not in name}
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in latest.items())
+        logger.info(
+            "%s: epoch %d of %d, iteration %d: %s",
+            engine.title,
+            engine.state.epoch,
+            engine.state.max_epochs,
+            iteration,
+            losses,
+        )
+
+    engine.add_event_handler(Events.EPOCH_COMPLETED, log_epoch)
+
+
+class RunCheckpoint:
+    """The state of an unfinished run, so that the same command goes on where it stopped.
+
+    Written whole or not at all every `interval` iterations, removed when the run ends well. A run with other
+    settings does not touch it.
+
+    Args:
+        folder: the run folder.
+        fingerprint: what must be equal for a run to go on: settings and input, as text.
+        interval: iterations between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, interval: int) -> None:
+        self.path = folder / CHECKPOINT
+        self.fingerprint = fingerprint
+        self.interval = interval
+
+    def attach(self, engine: StepTrainer) -> None:
+        """Starts to write an engine's checkpoints."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.interval), self.write)
+
+    def write(self, engine: StepTrainer) -> None:
+        """Writes the engine's state."""
+        engine.history.flush(engine)
+        state = {
+            "fingerprint": self.fingerprint,
+            "iteration": int(engine.state.iteration),
+            "network": engine.network.state_dict(),
+            "optimizer": engine.optimizer.state_dict(),
+            "extra": engine.extra_state(),
+            "history": engine.history.rows,
+        }
+        with whole_file(self.path) as beside:
+            torch.save(state, beside)
+
+    def restore(self, engine: StepTrainer) -> int:
+        """Puts an engine back where its run stopped; returns the iterations done, 0 for a fresh run.
+
+        Raises:
+            CheckpointError: when the folder holds an unfinished run with other settings, or the file is
+                damaged.
+        """
+        if not self.path.is_file():
+            return 0
+        remedy = f"delete {CHECKPOINT} to start again, or use another output_dir"
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds on damaged files
+            raise CheckpointError(
+                f"the checkpoint cannot be read ({type(error).__name__})", path=self.path, remedy=remedy
+            ) from error
+        if state["fingerprint"] != self.fingerprint:
+            raise CheckpointError(
+                "the folder holds an unfinished run with other settings", path=self.path, remedy=remedy
+            )
+        engine.network.load_state_dict(state["network"])
+        engine.optimizer.load_state_dict(state["optimizer"])
+        engine.load_extra_state(state["extra"])
+        engine.history.rows = [(int(i), str(n), float(v)) for i, n, v in state["history"]]
+        iteration = int(state["iteration"])
+        logger.info("going on after iteration %d of an unfinished run", iteration)
+        return iteration
+
+    def remove(self) -> None:
+        """The run is done."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,23 @@
+"""Progress of work that is no ignite engine: reading scans, fitting, inference."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, driven by calls with (done, in all)."""
+    with tqdm(
+        total=0, desc=title, mininterval=0.1 if sys.stderr.isatty() else 10.0, leave=sys.stderr.isatty()
+    ) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance

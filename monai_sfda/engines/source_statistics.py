@@ -1,0 +1,68 @@
+"""What a trained source model releases beside its weights: class prototypes and class ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from monai_sfda.data.stacks import StackDataset
+from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.prototypes import PrototypeFit
+from monai_sfda.release import ClassRatio
+
+
+def fit_prototypes(
+    network: SegmentationNetwork,
+    dataset: StackDataset,
+    *,
+    device: torch.device | str,
+    batch_size: int,
+    rho: float = 0.97,
+    progress: Callable[[int, int], None] | None = None,
+) -> PrototypeFit:
+    """One pass over all labelled slices, without augmentation, the network in evaluation mode.
+
+    Args:
+        network: trained, on `device`.
+        dataset: labelled stacks.
+        device: where to compute.
+        batch_size: slices at once.
+        rho: confidence threshold.
+        progress: called with (slices done, slices in all).
+    """
+    fit = PrototypeFit(network.num_classes, network.embedding_channels, rho)
+    network.eval()
+    done = 0
+    with torch.inference_mode():
+        for volume in dataset.volumes:
+            for start in range(0, volume.num_slices, batch_size):
+                indices = range(done + start, done + min(start + batch_size, volume.num_slices))
+                items = [dataset[i] for i in indices]
+                z = network.features(torch.stack([item["image"] for item in items]).to(device))
+                probabilities = network.classify(z).softmax(1)
+                label = torch.stack([item["label"] for item in items]).to(device)
+                fit.update(
+                    z.movedim(1, -1).flatten(0, -2),
+                    probabilities.movedim(1, -1).flatten(0, -2),
+                    label.flatten(),
+                    volume.case.subject,
+                )
+            done += volume.num_slices
+            if progress is not None:
+                progress(done, len(dataset))
+    return fit
+
+
+def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio:
+    """Share of each class in each subject's pixels: mean and standard deviation over subjects."""
+    counts: dict[str, torch.Tensor] = {}
+    for volume in dataset.volumes:
+        if volume.label is not None:
+            histogram = torch.bincount(volume.label.flatten(), minlength=num_classes).double()
+            counts[volume.case.subject] = (
+                counts.get(volume.case.subject, torch.zeros(num_classes).double()) + histogram
+            )
+    ratios = np.stack([(c / c.sum()).numpy() for c in counts.values()])
+    return ClassRatio(tuple(map(float, ratios.mean(0))), tuple(map(float, ratios.std(0))), len(counts))

@@ -1,0 +1,131 @@
+"""Supervised training on a domain's labels: the source model, and the bound on the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from monai.losses import DiceLoss
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from monai_sfda.data.sampling import SliceSampler
+from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines.base import StepTrainer
+from monai_sfda.errors import SettingError, nearest
+from monai_sfda.losses import segmentation_cross_entropy
+from monai_sfda.networks import SegmentationNetwork
+
+
+class TrainingSettings(BaseModel):
+    """Settings of supervised training, SFS's source training first.
+
+    Attributes:
+        max_epochs, epoch_length: length of the run; None: one pass through the slices an epoch.
+        learning_rate, adam_eps, decay: Adam; decay is Keras's lr / (1 + decay t).
+        schedule: `constant` (with decay) or `cosine` to zero over the run.
+        loss: `cross_entropy`, `weighted_cross_entropy` (per-image class weights) or `dice_cross_entropy`
+            (soft Dice over the classes plus cross-entropy).
+        rare_share: share of a batch drawn for rare structures.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_epochs: int = Field(100, ge=1)
+    epoch_length: int | None = Field(None, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    adam_eps: float = Field(1e-6, gt=0)
+    decay: float = Field(1e-6, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    loss: Literal["cross_entropy", "weighted_cross_entropy", "dice_cross_entropy"] = "weighted_cross_entropy"
+    rare_share: float = Field(0.5, ge=0, le=1)
+
+
+def training_settings(given: Mapping[str, Any]) -> TrainingSettings:
+    """The `training` section of a configuration; a `SettingError` names what is unknown or out of range."""
+    for name in given:
+        if name not in TrainingSettings.model_fields:
+            raise SettingError(
+                f"training has no setting '{name}'",
+                remedy=f"did you mean {', '.join(nearest(name, TrainingSettings.model_fields))}?",
+            )
+    try:
+        return TrainingSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingError(
+            f"training setting '{first['loc'][0]}' cannot be {first['input']!r}",
+            remedy=str(first["msg"]).lower(),
+        ) from error
+
+
+class SupervisedTrainer(StepTrainer):
+    """Trains on labelled stacks.
+
+    Args:
+        network, dataset: as in `StepTrainer`.
+        settings: the `training` section, see `TrainingSettings`.
+        learning_rate: replaces the section's when not None.
+        options: `StepTrainer`'s.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        dataset: StackDataset,
+        *,
+        settings: Mapping[str, Any],
+        learning_rate: float | None = None,
+        **options: Any,
+    ) -> None:
+        self.settings = training_settings(settings)
+        self.learning_rate = self.settings.learning_rate if learning_rate is None else float(learning_rate)
+        options.setdefault("epoch_length", self.settings.epoch_length)
+        super().__init__(network, dataset, title="train", **options)
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+
+    def make_optimizer(self) -> torch.optim.Adam:
+        """Adam over all parameters."""
+        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=self.settings.adam_eps)
+
+    def make_sampler(self) -> SliceSampler:
+        """Draws slices with rare structures more often."""
+        return SliceSampler(
+            len(self.dataset), self.batch_size, self.seed, self.dataset.presence(), self.settings.rare_share
+        )
+
+    def before_step(self, iteration: int) -> None:
+        """Sets the learning rate of this step."""
+        if self.settings.schedule == "cosine":
+            total = self.state.max_epochs * self.state.epoch_length
+            factor = 0.5 * (1 + math.cos(math.pi * (iteration - 1) / total))
+        else:
+            factor = 1 / (1 + self.settings.decay * (iteration - 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * factor
+
+    def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """`cross_entropy`, and `dice` where asked for."""
+        self.network.train()
+        logits = self.network(batch["image"]).float()
+        weighted = self.settings.loss == "weighted_cross_entropy"
+        losses = {"cross_entropy": segmentation_cross_entropy(logits, batch["label"], weighted=weighted)}
+        if self.settings.loss == "dice_cross_entropy":
+            losses["dice"] = self.dice(logits, batch["label"].long())
+        return losses
+
+    def describe(self) -> dict[str, Any]:
+        """All settings."""
+        return {
+            **self.settings.model_dump(),
+            "learning_rate": self.learning_rate,
+            "max_epochs": self.state.max_epochs,
+            "epoch_length": self.state.epoch_length,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "augmentation": vars(self.augmentation),
+            "image_size": list(self.dataset.image_size),
+            "preprocessing": self.dataset.preprocessing.to_json(),
+        }

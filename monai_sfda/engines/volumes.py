@@ -1,0 +1,259 @@
+"""Walks a network over whole scans: evaluation against labels, and segmentation of a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from monai_sfda.data.case import Case
+from monai_sfda.data.listing import write_segmentation
+from monai_sfda.data.scan import Scan
+from monai_sfda.data.scans import ScanDataset
+from monai_sfda.engines.inference import SliceStackInferer, segment_scan
+from monai_sfda.engines.progress import progress_bar
+from monai_sfda.errors import DataError, SettingError
+from monai_sfda.evaluation.metrics import centre_blob, largest_component, score_case
+from monai_sfda.evaluation.summary import summarise, write_metrics, write_summary
+from monai_sfda.files import write_atomically, write_json
+from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.release import file_sha256, load_into, load_weights
+from monai_sfda.transforms import Preprocessing
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Segmenter:
+    """A network with all that turns a scan into a segmentation.
+
+    Attributes:
+        network: in evaluation mode after construction.
+        preprocessing: of the modality.
+        inferer: slices to logits.
+        device: where to compute.
+        keep_largest: keep the largest connected component of each structure.
+        labels: class names to indices.
+    """
+
+    network: SegmentationNetwork
+    preprocessing: Preprocessing
+    inferer: SliceStackInferer
+    device: torch.device
+    keep_largest: bool
+    labels: dict[str, int]
+
+    def __post_init__(self) -> None:
+        self.network = self.network.to(self.device).eval()
+
+    def __call__(self, scan: Scan) -> NDArray[np.uint8]:
+        """(X, Y, Z) classes on the scan's grid."""
+        segmentation = segment_scan(scan, self.network, self.preprocessing, self.inferer, self.device)
+        return largest_component(segmentation, self.labels) if self.keep_largest else segmentation
+
+
+def write_case_numbers(folder: Path, cases: Sequence[Case], root: Path) -> None:
+    """`cases.csv`: which file a case number is. Stays beside the run, for the site alone."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(("case", "file", "series_uid"))
+    for case in cases:
+        path = case.image[0]
+        rows.writerow(
+            (
+                case.number,
+                path.relative_to(root) if path.is_relative_to(root) else path,
+                case.series_uid or "",
+            )
+        )
+    write_atomically(folder / "cases.csv", text.getvalue().encode())
+
+
+class _VolumeRun:
+    """A checkpoint and the scans to walk it over.
+
+    Args:
+        network: instance of the network definition; the checkpoint's weights are loaded into it when `run`
+            starts.
+        dataset: scans.
+        preprocessing: of the domain's modality.
+        inferer: slices to logits.
+        checkpoint: bare state dict.
+        device: where to compute.
+        output_dir: the run folder.
+        largest_component: keep the largest connected component of each structure alone.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        dataset: ScanDataset,
+        preprocessing: Preprocessing,
+        inferer: SliceStackInferer,
+        *,
+        checkpoint: str | Path | None,
+        device: str,
+        output_dir: str | Path,
+        largest_component: bool = False,
+    ) -> None:
+        self.network, self.dataset, self.preprocessing, self.inferer = (
+            network,
+            dataset,
+            preprocessing,
+            inferer,
+        )
+        self.checkpoint, self.device, self.output_dir = checkpoint, device, Path(output_dir)
+        self.largest_component = largest_component
+
+    def segmenter(self) -> Segmenter:
+        """The network with the checkpoint's weights.
+
+        Raises:
+            SettingError: when no checkpoint is given.
+            CheckpointError: when it cannot be read or is of another network.
+        """
+        if self.checkpoint is None:
+            raise SettingError(
+                "no checkpoint is given", remedy="add --checkpoint with a model.pt or adapted.pt"
+            )
+        path = Path(self.checkpoint)
+        load_into(self.network, load_weights(path), path.name)
+        self.inferer.stack_slices = self.preprocessing.stack_slices
+        labels = self.dataset.task.labels
+        device = torch.device(self.device)
+        return Segmenter(
+            self.network, self.preprocessing, self.inferer, device, self.largest_component, labels
+        )
+
+
+class VolumeEvaluator(_VolumeRun):
+    """Scores a checkpoint on the labelled scans of a split, on whole volumes in physical units.
+
+    Writes `metrics.csv`, `summary.json` and `cases.csv`; for tasks with a centre-blob baseline also
+    `summary_centre_blob.json`.
+    """
+
+    def run(self) -> dict[str, Any]:
+        """Scores every case and writes the results; returns the summary.
+
+        Raises:
+            DataError, CheckpointError, SettingError, OutputError: see their texts; nothing is written then.
+        """
+        task = self.dataset.task
+        segmenter = self.segmenter()
+        listed = self.dataset.list()
+        for warning in listed.warnings:
+            logger.warning(warning)
+        scores, blobs = [], []
+        margin = task.domain(self.dataset.domain).crop_margin_mm
+        with progress_bar("evaluate") as progress:
+            for done, case in enumerate(listed.cases, start=1):
+                scan, label = self.dataset.read(case)
+                if label is None:
+                    raise DataError(
+                        "the scan has no label to evaluate against",
+                        path=case.image[0],
+                        remedy="give its label",
+                    )
+                segmentation = segmenter(scan)
+                scores += score_case(case.number, segmentation, label, scan.spacing_mm, task.labels)
+                if "centre_blob" in task.baselines and margin is not None:
+                    blob = centre_blob(scan.shape, scan.spacing_mm, margin)
+                    blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels)
+                progress(done, len(listed.cases))
+        protocol = {
+            "name": "whole_volume",
+            "largest_component": self.largest_component,
+            "split_source": listed.split_source,
+        }
+
+        def summary_of(rows: list[Any], **more: Any) -> dict[str, Any]:
+            return summarise(
+                rows,
+                task=task.name,
+                domain=self.dataset.domain,
+                split=listed.split,
+                cases=len(listed.cases),
+                protocol=protocol | more,
+            )
+
+        summary = summary_of(scores)
+        write_metrics(self.output_dir / "metrics.csv", scores)
+        if blobs:
+            write_summary(
+                self.output_dir / "summary_centre_blob.json",
+                summary_of(blobs, baseline="centre_blob", margin_mm=margin),
+            )
+        write_case_numbers(self.output_dir, listed.cases, self.dataset.folder)
+        write_summary(self.output_dir / "summary.json", summary)
+        logger.info("mean Dice %s over %d cases", summary["dice"]["mean"], summary["cases"])
+        return summary
+
+
+class VolumeSegmentation(_VolumeRun):
+    """Segments every scan of a folder, each on its own grid.
+
+    Writes `<name>_seg.nii.gz` a scan, `inference.json` and `cases.csv`. A bad scan does not stop the others:
+    good ones are written, bad ones listed in `inference.json`, and `run` ends with an error that counts them.
+    """
+
+    def run(self) -> dict[str, Any]:
+        """Segments all scans; returns what `inference.json` holds.
+
+        Raises:
+            DataError: at the end, when some scans were bad; the good ones' masks are there.
+        """
+        task = self.dataset.task
+        segmenter = self.segmenter()
+        cases = self.dataset.cases
+        scans: list[dict[str, Any]] = []
+        errors: list[DataError] = []
+        with progress_bar("segment") as progress:
+            for done, case in enumerate(cases, start=1):
+                try:
+                    scan, _ = self.dataset.read(case)
+                except DataError as error:
+                    errors.append(error)
+                    scans.append({"case": case.number, "error": error.what, "remedy": error.remedy})
+                    logger.error("case %d: %s: %s", case.number, error.what, error.remedy)
+                else:
+                    segmentation = segmenter(scan)
+                    write_segmentation(self.output_dir / f"{case.name}_seg.nii.gz", segmentation, scan)
+                    scans.append(
+                        {"case": case.number, "volume_ml": volumes_ml(segmentation, scan, task.labels)}
+                    )
+                progress(done, len(cases))
+        result = {
+            "task": task.name,
+            "domain": self.dataset.domain,
+            "labels": task.labels,
+            "checkpoint_sha256": file_sha256(Path(str(self.checkpoint))),
+            "scans": scans,
+            "intended_use": "research; not for diagnosis",
+        }
+        write_case_numbers(self.output_dir, cases, self.dataset.folder)
+        write_json(self.output_dir / "inference.json", result)
+        if errors:
+            first = errors[0]
+            raise DataError(
+                f"{len(errors)} of {len(cases)} scans could not be segmented, the first because {first.what}",
+                path=first.path,
+                root=first.root,
+                remedy=first.remedy,
+            )
+        return result
+
+
+def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, labels: dict[str, int]) -> dict[str, float]:
+    """Volume of each structure, in ml."""
+    voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
+    counts = np.bincount(segmentation.ravel(), minlength=max(labels.values()) + 1)
+    return {name: round(float(counts[index]) * voxel_ml, 3) for name, index in labels.items() if index != 0}

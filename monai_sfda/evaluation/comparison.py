@@ -1,0 +1,232 @@
+"""Named results side by side: tables of a metric, change through adaptation, share of the gap closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+UNADAPTED = "unadapted"
+ADAPTED = "adapted"
+BOUND = "supervised bound"
+CENTRE_BLOB = "centre blob"
+MEAN_ROW = "mean of structures"
+NOTHING = "\N{EN DASH}"
+_SAME_PROTOCOL = ("name", "largest_component")
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric of `summary.json` is shown."""
+
+    key: str
+    title: str
+    unit: str
+    decimals: int
+    higher_is_better: bool
+
+
+METRIC_DISPLAY: tuple[Metric, ...] = (
+    Metric("dice", "Dice", "", 3, True),
+    Metric("assd_mm", "Average symmetric surface distance (ASSD)", "mm", 2, False),
+    Metric("hd95_mm", "95% Hausdorff distance (HD95)", "mm", 1, False),
+    Metric("hd_mm", "Hausdorff distance (HD)", "mm", 1, False),
+    Metric("iou", "Intersection over union (IoU)", "", 3, True),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One structure of one metric.
+
+    Attributes:
+        title: the structure.
+        cells: a result each, the mean and its detail (spread and number of cases).
+        change: adapted - unadapted.
+        direction: `better`, `worse`, `same`, or empty without a change.
+        gap: share of the gap closed.
+        uncertain: whether the change may compare means over different cases.
+    """
+
+    title: str
+    cells: tuple[tuple[str, str], ...]
+    change: str
+    direction: str
+    gap: str
+    uncertain: bool
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """One metric of all results.
+
+    Attributes:
+        metric: what is shown.
+        columns: names of the results.
+        has_change, has_gap: whether the change and the gap closed are shown.
+        rows: one a structure, the mean last.
+    """
+
+    metric: Metric
+    columns: tuple[str, ...]
+    has_change: bool
+    has_gap: bool
+    rows: tuple[Row, ...]
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether some change may compare means over different cases."""
+        return any(row.uncertain for row in self.rows)
+
+
+def order_results(results: Mapping[str, Summary]) -> dict[str, Summary]:
+    """The results in the order of reading: before, after, bound, then the others as given."""
+    first = [name for name in (UNADAPTED, ADAPTED, BOUND) if name in results]
+    return {name: results[name] for name in (*first, *(n for n in results if n not in first))}
+
+
+def disagreements(results: Mapping[str, Summary]) -> list[str]:
+    """What keeps unadapted, adapted and bound from being compared, in words; none when they agree."""
+    compared = [name for name in (UNADAPTED, ADAPTED, BOUND) if name in results]
+    found = []
+    for what, values in (
+        *(
+            (key, [results[name].get(key) for name in compared])
+            for key in ("task", "domain", "split", "cases")
+        ),
+        *(
+            (f"protocol {key}", [results[name].get("protocol", {}).get(key) for name in compared])
+            for key in _SAME_PROTOCOL
+        ),
+    ):
+        if any(value != values[0] for value in values):
+            pairs = ", ".join(f"{name}: {value}" for name, value in zip(compared, values, strict=True))
+            found.append(f"{what} differs ({pairs})")
+    return found
+
+
+def gap_closed(
+    unadapted: float | None, adapted: float | None, bound: float | None, higher: bool
+) -> float | None:
+    """(adapted - unadapted) / (bound - unadapted); None where the bound is no better than unadapted.
+
+    Args:
+        unadapted: mean of one metric before adaptation; None where undefined.
+        adapted: the same after it.
+        bound: the same of a model trained with labels of the target.
+        higher: whether more of the metric is better.
+
+    Returns:
+        A share: 0 no gain, 1 the bound reached, negative when adaptation did harm.
+    """
+    if unadapted is None or adapted is None or bound is None:
+        return None
+    room = bound - unadapted if higher else unadapted - bound
+    gain = adapted - unadapted if higher else unadapted - adapted
+    return gain / room if room > 1e-9 else None
+
+
+def metric_table(results: Mapping[str, Summary], metric: Metric) -> MetricTable:
+    """The table of one metric; changes and gaps only where the results may be compared.
+
+    Args:
+        results: result names to summaries (`summarise`), in the order of the columns.
+        metric: which one.
+    """
+    comparable = not disagreements(results)
+    has_change = comparable and UNADAPTED in results and ADAPTED in results
+    has_gap = has_change and BOUND in results
+    structures = list(
+        dict.fromkeys(s for summary in results.values() for s in summary[metric.key]["per_class"])
+    )
+    compared = [results[name] for name in (UNADAPTED, ADAPTED, BOUND) if name in results]
+    same_cases = {structure: _same_cases(compared, metric, structure) for structure in structures}
+    rows = [
+        _row(
+            structure.replace("_", " "),
+            {name: summary[metric.key]["per_class"].get(structure, {}) for name, summary in results.items()},
+            metric,
+            has_change=has_change,
+            has_gap=has_gap,
+            same_cases=same_cases[structure],
+        )
+        for structure in structures
+    ]
+    means = {name: {"mean": summary[metric.key]["mean"]} for name, summary in results.items()}
+    all_same = all(same_cases.values())
+    mean_row = _row(MEAN_ROW, means, metric, has_change=has_change, has_gap=has_gap, same_cases=all_same)
+    return MetricTable(metric, tuple(results), has_change, has_gap, (*rows, mean_row))
+
+
+def _same_cases(summaries: Sequence[Summary], metric: Metric, structure: str) -> bool:
+    """Whether the means of a structure are surely over the same cases.
+
+    They are when no case is left out, and also when every case left out lacks the structure in both, because
+    then those are the cases whose reference lacks it.
+    """
+    complete = all(
+        summary[metric.key]["per_class"].get(structure, {}).get("n") == summary["cases"]
+        for summary in summaries
+    )
+    return complete or all(
+        summary["undefined"].get(structure, {"one_empty": 1})["one_empty"] == 0 for summary in summaries
+    )
+
+
+def _row(
+    title: str,
+    entries: Mapping[str, Mapping[str, Any]],
+    metric: Metric,
+    *,
+    has_change: bool,
+    has_gap: bool,
+    same_cases: bool,
+) -> Row:
+    values = {name: entry.get("mean") for name, entry in entries.items()}
+    before, after = values.get(UNADAPTED), values.get(ADAPTED)
+    change, direction, gap = NOTHING, "", NOTHING
+    if has_change and before is not None and after is not None:
+        change, direction = _change(after - before, metric)
+    if has_gap and same_cases:
+        share = gap_closed(before, after, values[BOUND], metric.higher_is_better)
+        gap = NOTHING if share is None else with_minus_sign(f"{share:.0%}")
+    return Row(
+        title=title,
+        cells=tuple(_cell(entry, metric) for entry in entries.values()),
+        change=change,
+        direction=direction if same_cases else "",
+        gap=gap,
+        uncertain=not same_cases and change != NOTHING,
+    )
+
+
+def _cell(entry: Mapping[str, Any], metric: Metric) -> tuple[str, str]:
+    mean, std, n = entry.get("mean"), entry.get("std"), entry.get("n")
+    value = NOTHING if mean is None else f"{mean:.{metric.decimals}f}"
+    spread = "" if std is None else f"± {std:.{metric.decimals}f}"
+    count = "" if n is None else f"n {n}"
+    return value, ", ".join(part for part in (spread, count) if part)
+
+
+def _change(difference: float, metric: Metric) -> tuple[str, str]:
+    text = with_minus_sign(f"{difference:+.{metric.decimals}f}")
+    if float(f"{difference:.{metric.decimals}f}") == 0:
+        return f"{0:.{metric.decimals}f}", "same"
+    return text, "better" if (difference > 0) == metric.higher_is_better else "worse"
+
+
+def with_minus_sign(number: str) -> str:
+    """The number with a typographic minus for its hyphen, which screen readers read as one."""
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
+def undefined_rows(results: Mapping[str, Summary]) -> list[tuple[str, str, int, int]]:
+    """List (result, structure, cases with both empty, cases with one empty) where there is such a case."""
+    return [
+        (name, structure.replace("_", " "), int(counts["both_empty"]), int(counts["one_empty"]))
+        for name, summary in results.items()
+        for structure, counts in summary["undefined"].items()
+        if counts["both_empty"] or counts["one_empty"]
+    ]

@@ -1,0 +1,167 @@
+"""How well one segmented volume agrees with its reference: overlap, surface distances in mm, volumes in ml.
+
+Every structure of a case gets one `StructureScore`. What is undefined is None, and `state` says why:
+
+| state | Dice, IoU | distances |
+|---|---|---|
+| `defined` | measured | measured |
+| `one_empty` (the structure is in one of the two alone) | 0 | None |
+| `both_empty` (it is in neither) | None | None |
+
+Distances are computed on the voxel edges that `monai.metrics` uses, and follow its conventions (Maier-Hein et
+al. 2024, "Metrics reloaded", doi 10.1038/s41592-023-02151-z, names the choices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_sfda.errors import DataError
+from monai_sfda.evaluation.regions import bounding_box, centre_blob, check_spacing, largest_component
+from monai_sfda.evaluation.surface import (
+    average_symmetric_surface_distance,
+    directed_surface_distances,
+    hausdorff_distance,
+)
+
+__all__ = [
+    "BOTH_EMPTY",
+    "DEFINED",
+    "METRICS",
+    "ONE_EMPTY",
+    "StructureScore",
+    "centre_blob",
+    "largest_component",
+    "score_case",
+]
+
+DEFINED = "defined"
+BOTH_EMPTY = "both_empty"
+ONE_EMPTY = "one_empty"
+
+METRICS: tuple[str, ...] = ("dice", "iou", "assd_mm", "hd95_mm", "hd_mm")
+"""The measured attributes of a `StructureScore`, in the order of files and tables."""
+
+
+@dataclass(frozen=True)
+class StructureScore:
+    """One structure of one case.
+
+    Attributes:
+        case: the case's number; which file it was is written in the run's `cases.csv` alone.
+        structure: the structure's name.
+        dice: 2 |P and R| / (|P| + |R|), in voxels; 1 is perfect.
+        iou: |P and R| / |P or R|; 1 is perfect.
+        assd_mm: average symmetric surface distance; 0 is perfect.
+        hd95_mm: larger one of the two directed 95th percentiles of surface distance.
+        hd_mm: Hausdorff distance, the largest surface distance either way.
+        state: `defined`, `both_empty` or `one_empty`.
+        predicted_ml, reference_ml: volumes.
+    """
+
+    case: int
+    structure: str
+    dice: float | None
+    iou: float | None
+    assd_mm: float | None
+    hd95_mm: float | None
+    hd_mm: float | None
+    state: str
+    predicted_ml: float
+    reference_ml: float
+
+
+def score_case(
+    case: int,
+    prediction: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    spacing_mm: tuple[float, float, float],
+    labels: Mapping[str, int],
+) -> list[StructureScore]:
+    """Score one case: a `StructureScore` for every structure that `labels` names, in its order.
+
+    Args:
+        case: the case's number.
+        prediction: (X, Y, Z) class indices.
+        reference: (X, Y, Z) class indices by the expert, on the same grid.
+        spacing_mm: distance between neighbouring voxels along each axis, mm.
+        labels: structure names to indices; index 0 is the background and is not scored. Voxels of an index
+            that is not named count as background.
+
+    Raises:
+        DataError: when the arrays are not whole numbers on one 3D grid, or the spacing is impossible.
+    """
+    spacing = check_spacing(spacing_mm)
+    _check_volumes(case, prediction, reference)
+    voxel_ml = float(np.prod(spacing)) / 1000.0
+    return [
+        _score_structure(case, name, prediction == index, reference == index, spacing, voxel_ml)
+        for name, index in labels.items()
+        if index != 0
+    ]
+
+
+def _score_structure(
+    case: int,
+    structure: str,
+    predicted: NDArray[np.bool_],
+    actual: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    voxel_ml: float,
+) -> StructureScore:
+    predicted_count, actual_count = int(np.count_nonzero(predicted)), int(np.count_nonzero(actual))
+    dice: float | None = None
+    iou: float | None = None
+    assd: float | None = None
+    hd95: float | None = None
+    hd: float | None = None
+    if predicted_count == 0 and actual_count == 0:
+        state = BOTH_EMPTY
+    elif predicted_count == 0 or actual_count == 0:
+        state, dice, iou = ONE_EMPTY, 0.0, 0.0
+    else:
+        state = DEFINED
+        box = bounding_box(predicted | actual)
+        predicted, actual = predicted[box], actual[box]
+        common = int(np.count_nonzero(predicted & actual))
+        dice = 2.0 * common / (predicted_count + actual_count)
+        iou = common / (predicted_count + actual_count - common)
+        forward, backward = directed_surface_distances(predicted, actual, spacing_mm)
+        assd = average_symmetric_surface_distance(forward, backward)
+        hd95 = hausdorff_distance(forward, backward, percentile=95.0)
+        hd = hausdorff_distance(forward, backward)
+    return StructureScore(
+        case=case,
+        structure=structure,
+        dice=dice,
+        iou=iou,
+        assd_mm=assd,
+        hd95_mm=hd95,
+        hd_mm=hd,
+        state=state,
+        predicted_ml=predicted_count * voxel_ml,
+        reference_ml=actual_count * voxel_ml,
+    )
+
+
+def _check_volumes(case: int, prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> None:
+    for name, array in (("prediction", prediction), ("reference", reference)):
+        if array.ndim != 3:
+            raise DataError(
+                f"the {name} of case {case} has {array.ndim} dimensions, of shape {array.shape}",
+                remedy="give one (X, Y, Z) volume of class indices, without channels",
+            )
+        if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
+            raise DataError(
+                f"the {name} of case {case} holds {array.dtype} values",
+                remedy="give whole class indices: take the argmax of probabilities first",
+            )
+    if prediction.shape != reference.shape:
+        raise DataError(
+            f"prediction and reference of case {case} have shapes {prediction.shape} and {reference.shape}",
+            remedy="bring the prediction back to the grid of the reference before scoring",
+        )

@@ -1,0 +1,6 @@
+"""Losses, one idea a file: pure functions of tensors."""
+
+from monai_sfda.losses.cross_entropy import segmentation_cross_entropy
+from monai_sfda.losses.sliced_wasserstein import draw_projections, sliced_wasserstein_distance
+
+__all__ = ["draw_projections", "segmentation_cross_entropy", "sliced_wasserstein_distance"]

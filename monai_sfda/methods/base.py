@@ -1,0 +1,186 @@
+"""What a method of adaptation is: a name, what it needs, and a step that returns its named losses."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from monai_sfda.errors import SettingError, nearest
+from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.release import Release
+
+
+class MethodSettings(BaseModel):
+    """Settings common to all methods; an unknown one is an error.
+
+    Attributes:
+        learning_rate: of the optimiser; `learning_rate` of the configuration replaces it when given.
+        adam_eps: Adam's eps.
+        keras_eps: apply eps as Keras does (to the uncorrected root), which matters when it is as large as
+            0.1.
+        decay: Keras's learning-rate decay a step: lr / (1 + decay t).
+        batchnorm_statistics: `update` (running means follow the target) or `frozen`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = 1e-4
+    adam_eps: float = 1e-8
+    keras_eps: bool = False
+    decay: float = 0.0
+    batchnorm_statistics: str = "update"
+
+
+S = TypeVar("S", bound=MethodSettings)
+
+
+class Method(ABC, Generic[S]):
+    """Base of all methods. One instance adapts one network once.
+
+    Class attributes:
+        name: as given to `--method`.
+        requires: what it needs: `prototypes`, `batchnorm`, `class_ratio`, `source_data`.
+        source: the paper.
+        settings_class: its settings with the paper's defaults.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[frozenset[str]] = frozenset()
+    source: ClassVar[str]
+    settings_class: ClassVar[type[MethodSettings]]
+
+    settings: S
+    network: SegmentationNetwork
+    release: Release
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        self.settings = parse_settings(self.settings_class, settings or {}, self.name)  # type: ignore[assignment]
+
+    def setup(self, network: SegmentationNetwork, release: Release) -> None:
+        """Takes the network to adapt, on its device, with the release's weights already in it.
+
+        Raises:
+            SettingError: when the network or the release lacks what the method needs.
+        """
+        if "batchnorm" in self.requires and not any(is_batchnorm(m) for m in network.modules()):
+            raise SettingError(
+                f"method '{self.name}' works on batch-norm statistics, and the network has none",
+                remedy="use a network with batch norm, or another method",
+            )
+        if release.prototypes.dimension != network.embedding_channels:
+            raise SettingError(
+                f"the release's prototypes have {release.prototypes.dimension} dimensions, "
+                f"the network's embedding {network.embedding_channels}",
+                remedy="use the release's own network definition",
+            )
+        self.network = network
+        self.release = release
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimiser moves; all parameters unless the method says otherwise."""
+        return [p for p in self.network.parameters() if p.requires_grad]
+
+    def set_mode(self) -> None:
+        """Puts the network's modules into the mode of an adaptation step."""
+        self.network.train()
+        if self.settings.batchnorm_statistics == "frozen":
+            for module in self.network.modules():
+                if is_batchnorm(module):
+                    module.eval()
+
+    @abstractmethod
+    def step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The named losses of one batch, already weighted; their sum is minimised.
+
+        Args:
+            batch: `image` (B, C, *spatial), augmented, on the network's device; `label` only in the oracle
+                benchmark.
+            generator: source of randomness of this step, on the CPU.
+        """
+
+    def signals(self) -> dict[str, float]:
+        """Label-free numbers worth recording beside the losses."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """State beside the network's own that a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
+        if state:
+            raise SettingError(
+                f"method '{self.name}' keeps no state", remedy="delete the checkpoint and start again"
+            )
+
+
+def parse_settings(
+    settings_class: type[MethodSettings], given: Mapping[str, Any], method: str
+) -> MethodSettings:
+    """Settings of a method from a dictionary.
+
+    Raises:
+        SettingError: for an unknown name, with the nearest ones, or a value of the wrong kind or range.
+    """
+    known = settings_class.model_fields
+    for name in given:
+        if name not in known:
+            raise SettingError(
+                f"method '{method}' has no setting '{name}'",
+                remedy=f"did you mean {', '.join(nearest(name, known))}?",
+            )
+    try:
+        return settings_class(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingError(
+            f"setting '{'.'.join(map(str, first['loc']))}' of method '{method}' cannot be {first['input']!r}",
+            remedy=str(first["msg"]).lower(),
+        ) from error
+
+
+def is_batchnorm(module: nn.Module) -> bool:
+    """Whether a module keeps batch-norm statistics."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)
+
+
+class KerasAdam:
+    """Sets Adam's eps and learning rate before each step as Keras would apply them.
+
+    Keras adds eps to the uncorrected root: lr sqrt(1 - b2^t)/(1 - b1^t) m / (sqrt(v) + eps). PyTorch corrects
+    the root first; with eps_t = eps / sqrt(1 - b2^t) the two are the same. With eps 0.1 PyTorch's own first
+    step is 30
+    times larger. `decay` is Keras's: lr / (1 + decay t), not weight decay.
+    """
+
+    def __init__(self, optimizer: torch.optim.Adam, settings: MethodSettings, learning_rate: float) -> None:
+        self.optimizer = optimizer
+        self.settings = settings
+        self.learning_rate = learning_rate
+
+    def before_step(self, t: int) -> None:
+        """Prepares step t, counted from 1."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate / (1 + self.settings.decay * (t - 1))
+            if self.settings.keras_eps:
+                group["eps"] = self.settings.adam_eps / math.sqrt(1 - group["betas"][1] ** t)
+
+
+@contextmanager
+def frozen_parameters(*modules: nn.Module) -> Iterator[None]:
+    """Inside, the modules' parameters ask for no gradient."""
+    changed = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for p in changed:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in changed:
+            p.requires_grad_(True)

@@ -1,0 +1,22 @@
+"""No adaptation: the source model as it is, the baseline that every method must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from monai_sfda.methods.base import Method, MethodSettings
+
+
+class NoAdaptation(Method[MethodSettings]):
+    """Takes no step; adapted weights are the release's."""
+
+    name = "none"
+    source = "baseline"
+    settings_class = MethodSettings
+
+    def step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """No loss."""
+        return {}

@@ -1,0 +1,156 @@
+"""SFS: source-free alignment of target embeddings to the source's class prototypes.
+
+Stan and Rostami, "Privacy Preserving Domain Adaptation for Semantic Segmentation of Medical Images" (paper
+1), Algorithm 1. Each step minimises Eq. 3,
+
+    CE(h(z_p), y_p) + lambda SWD(z_t, z_p),
+
+with pseudo-samples z_p of class y_p drawn from the prototypes, z_t the embeddings of a target batch, h the
+classifier.
+
+Where the paper is silent or its code reads target labels, ours differs and says so:
+
+- The published code draws pseudo-samples with the class histogram of the *target labels*. `class_proportions`
+is `source`
+  (alpha), `predicted` (running mean of the target predictions, within a factor of alpha) or, for benchmarks
+  alone, `oracle` (that leak).
+- The code compares all B H W pixels; `points` of them are drawn, in proportion, which memory and time can
+hold.
+- The target batch updates the batch-norm statistics (`batchnorm_statistics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from monai_sfda.errors import SettingError
+from monai_sfda.losses import draw_projections, sliced_wasserstein_distance
+from monai_sfda.methods.base import Method, MethodSettings
+from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.networks.segmentation import classify_points
+from monai_sfda.release import Release
+
+
+class SFSSettings(MethodSettings):
+    """Settings of SFS, the paper's defaults first.
+
+    Attributes:
+        swd_weight: lambda of Eq. 3.
+        projections: directions of the sliced Wasserstein distance, redrawn each step.
+        orthogonal_projections: draw them in orthogonal groups (*ours*: lower variance).
+        points: embeddings compared each step.
+        class_proportions: of the pseudo-samples: `source`, `predicted`, or `oracle` (benchmarks alone).
+        proportion_momentum: of the running mean of predictions.
+        proportion_factor: predicted proportions stay within this factor of alpha, both ways.
+        pseudo_samples: `redraw` each step or a `fixed` set.
+        classifier: `tuned` on pseudo-samples by the first term, or `fixed`.
+    """
+
+    learning_rate: float = Field(5e-5, gt=0)
+    adam_eps: float = Field(1e-1, gt=0)
+    keras_eps: bool = True
+    decay: float = Field(1e-6, ge=0)
+    batchnorm_statistics: Literal["update", "frozen"] = "update"
+    swd_weight: float = Field(0.5, ge=0)
+    projections: int = Field(100, ge=1)
+    orthogonal_projections: bool = False
+    points: int = Field(16384, ge=64)
+    class_proportions: Literal["source", "predicted", "oracle"] = "predicted"
+    proportion_momentum: float = Field(0.99, ge=0, lt=1)
+    proportion_factor: float = Field(3.0, ge=1)
+    pseudo_samples: Literal["redraw", "fixed"] = "redraw"
+    classifier: Literal["tuned", "fixed"] = "tuned"
+
+
+class SFS(Method[SFSSettings]):
+    """Algorithm 1 of the paper; see the module's text."""
+
+    name = "sfs"
+    requires = frozenset({"prototypes"})
+    source = (
+        "Stan and Rostami, Privacy Preserving Domain Adaptation for Semantic Segmentation of Medical Images"
+    )
+    settings_class = SFSSettings
+
+    def setup(self, network: SegmentationNetwork, release: Release) -> None:
+        """Takes the network and the release; pseudo-samples start with the release's class proportions."""
+        super().setup(network, release)
+        self._proportions = release.prototypes.weight.clone()
+        self._fixed: tuple[Tensor, Tensor] | None = None
+        for p in network.classifier.parameters():
+            p.requires_grad_(self.settings.classifier == "tuned")
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Features, and the classifier unless it is fixed."""
+        return [p for p in self.network.parameters() if p.requires_grad]
+
+    def step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses `classifier` (CE of pseudo-samples) and `alignment` (lambda SWD)."""
+        settings = self.settings
+        features = self.network.features(batch["image"])
+        z = features.movedim(1, -1).flatten(0, -2)
+        count = min(settings.points, z.shape[0])
+        chosen = torch.randperm(z.shape[0], generator=generator)[:count].to(z.device)
+        target = z[chosen].float()
+        self._follow(target.detach(), batch.get("label"), chosen)
+        pseudo, classes = self._pseudo_samples(count, generator, target.device)
+        directions = draw_projections(
+            z.shape[1],
+            settings.projections,
+            orthogonal=settings.orthogonal_projections,
+            generator=generator,
+            device=z.device,
+        )
+        losses = {"alignment": settings.swd_weight * sliced_wasserstein_distance(target, pseudo, directions)}
+        if settings.classifier == "tuned":
+            losses["classifier"] = functional.cross_entropy(classify_points(self.network, pseudo), classes)
+        return losses
+
+    def _follow(self, target: Tensor, label: Tensor | None, chosen: Tensor) -> None:
+        """Updates the class proportions of the pseudo-samples."""
+        settings, alpha = self.settings, self.release.prototypes.weight
+        if settings.class_proportions == "predicted":
+            with torch.no_grad():
+                predicted = classify_points(self.network, target).softmax(1).mean(0).double().cpu()
+            m = settings.proportion_momentum
+            running = m * self._proportions + (1 - m) * predicted
+            bounded = running.clamp(alpha / settings.proportion_factor, alpha * settings.proportion_factor)
+            self._proportions = bounded / bounded.sum()
+        elif settings.class_proportions == "oracle":
+            if label is None:
+                raise SettingError(
+                    "class_proportions 'oracle' reads target labels, and none are given",
+                    remedy="use 'predicted' or 'source'; 'oracle' is for benchmarks on labelled data",
+                )
+            counts = torch.bincount(label.flatten()[chosen].long(), minlength=len(alpha)).double().cpu()
+            self._proportions = counts / counts.sum()
+
+    def _pseudo_samples(
+        self, count: int, generator: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        prototypes = self.release.prototypes
+        if self.settings.pseudo_samples == "redraw":
+            return prototypes.sample(count, self._proportions, generator=generator, device=device)
+        if self._fixed is None or self._fixed[0].shape[0] != count:
+            fixed_seed = torch.Generator().manual_seed(0)
+            self._fixed = prototypes.sample(count, self._proportions, generator=fixed_seed, device=device)
+        return self._fixed
+
+    def signals(self) -> dict[str, float]:
+        """Class proportions of the pseudo-samples."""
+        names = {index: name for name, index in self.release.labels.items()}
+        return {f"proportion/{names[k]}": float(p) for k, p in enumerate(self._proportions)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running class proportions."""
+        return {"proportions": self._proportions}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back the running class proportions."""
+        self._proportions = state["proportions"]

@@ -1,0 +1,5 @@
+"""Networks as features plus classifier."""
+
+from monai_sfda.networks.segmentation import SegmentationNetwork
+
+__all__ = ["SegmentationNetwork"]

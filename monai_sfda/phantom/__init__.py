@@ -1,0 +1,47 @@
+"""Abdomen phantoms: whole subjects with labels, imaged by MR and CT, in the official layouts of CHAOS and
+BTCV.
+
+`make_abdomen` draws a subject, `image_mr` and `image_ct` image it on any grid, `write_phantoms` writes data
+sets.
+
+>>> anatomy = make_abdomen(7)
+>>> image = image_ct(anatomy, ct_grid(1, 32), draw_ct_scanner(2), 3)
+>>> image.array.shape == image.labels.shape
+True
+"""
+
+from __future__ import annotations
+
+from monai_sfda.phantom.anatomy import Anatomy, make_abdomen
+from monai_sfda.phantom.btcv import btcv_files, write_btcv_subject
+from monai_sfda.phantom.chaos import write_chaos_subject
+from monai_sfda.phantom.ct import ContrastPhase, CtImage, CtScanner, draw_ct_scanner, image_ct
+from monai_sfda.phantom.dataset import choose_subjects, write_phantoms
+from monai_sfda.phantom.geometry import Grid
+from monai_sfda.phantom.mr import MrImage, MrScanner, draw_mr_scanner, image_mr
+from monai_sfda.phantom.sampling import ct_grid, mr_grid
+from monai_sfda.phantom.tissues import Organ, Tissue
+
+__all__ = [
+    "Anatomy",
+    "ContrastPhase",
+    "CtImage",
+    "CtScanner",
+    "Grid",
+    "MrImage",
+    "MrScanner",
+    "Organ",
+    "Tissue",
+    "btcv_files",
+    "choose_subjects",
+    "ct_grid",
+    "draw_ct_scanner",
+    "draw_mr_scanner",
+    "image_ct",
+    "image_mr",
+    "make_abdomen",
+    "mr_grid",
+    "write_btcv_subject",
+    "write_chaos_subject",
+    "write_phantoms",
+]

@@ -1,0 +1,186 @@
+"""The abdomen of one subject: all parts, the body's size, and a smooth random deformation of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_sfda.phantom.draws import Point, Seed, generators, normal
+from monai_sfda.phantom.geometry import BodyCoordinates, Float32, Grid
+from monai_sfda.phantom.gut import Gut
+from monai_sfda.phantom.kidneys import Kidney
+from monai_sfda.phantom.layers import Layer, paint
+from monai_sfda.phantom.liver import Gallbladder, Liver
+from monai_sfda.phantom.skeleton import Skeleton
+from monai_sfda.phantom.spleen_pancreas import Pancreas, Spleen
+from monai_sfda.phantom.tissues import Tissue
+from monai_sfda.phantom.trunk import Trunk
+from monai_sfda.phantom.vessels import Vessels
+
+_NODE_MM = 8.0  # distance of the nodes between which body coordinates are interpolated
+_WAVES = 18
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A smooth displacement field: a sum of plane waves.
+
+    Attributes:
+        waves: (M, 3) wave vectors, rad/mm.
+        amplitudes: (M, 3) displacements, mm.
+        phases: (M,) radians.
+    """
+
+    waves: NDArray[np.float64]
+    amplitudes: NDArray[np.float64]
+    phases: NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, rms_mm: float) -> Warp:
+        """Wavelengths of 45 to 240 mm, the long ones stronger; `rms_mm` is the rms of a component."""
+        length = np.exp(rng.uniform(np.log(45.0), np.log(240.0), _WAVES))
+        direction = rng.normal(size=(_WAVES, 3))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        amplitudes = rng.normal(size=(_WAVES, 3)) * length[:, None]
+        amplitudes *= rms_mm / np.sqrt(0.5 * (amplitudes**2).sum(0).mean())
+        return cls(2 * np.pi * direction / length[:, None], amplitudes, rng.uniform(0, 2 * np.pi, _WAVES))
+
+    def displacement(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Displacements (..., 3) in mm at points (..., 3) in mm."""
+        moved: NDArray[np.float64] = np.sin(points @ self.waves.T + self.phases) @ self.amplitudes
+        return moved
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One subject without a lesion. Body coordinates: mm, x to the right, y to the front, z up; the origin
+    lies in front of the first lumbar vertebra, between the kidneys.
+
+    Attributes:
+        scale: size of the subject relative to the reference body, per axis.
+        warp: deformation of the reference body.
+        trunk, skeleton, vessels, gut, liver, spleen, pancreas, kidneys: the parts.
+        gallbladder: None after its removal.
+    """
+
+    scale: Point
+    warp: Warp
+    trunk: Trunk
+    skeleton: Skeleton
+    vessels: Vessels
+    gut: Gut
+    liver: Liver
+    gallbladder: Gallbladder | None
+    spleen: Spleen
+    pancreas: Pancreas
+    kidneys: tuple[Kidney, Kidney]
+
+    def body_coordinates(self, grid: Grid) -> BodyCoordinates:
+        """Where the voxels of a grid lie in the undeformed reference body.
+
+        The mapping is evaluated at nodes some 8 mm apart and interpolated linearly between them (error below
+        0.2 mm).
+        """
+        counts = [
+            max(2, int(np.ceil((n - 1) * s / _NODE_MM)) + 1)
+            for n, s in zip(grid.shape, grid.spacing_mm, strict=True)
+        ]
+        axes = [np.linspace(0.0, n - 1.0, c) for n, c in zip(grid.shape, counts, strict=True)]
+        nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        points = grid.world(nodes) / np.asarray(self.scale)
+        displacement = self.warp.displacement(points)
+        coordinates = (points + displacement).astype(np.float32)
+        weights = [_linear_weights(n, c) for n, c in zip(grid.shape, counts, strict=True)]
+        x, y, z = (_interpolate(coordinates[..., axis], weights) for axis in range(3))
+        reach = float(np.abs(displacement * np.asarray(self.scale)).max())
+        return BodyCoordinates(grid, x, y, z, self.scale, reach)
+
+    def layers(self, grid: Grid) -> Iterator[Layer]:
+        """The subject as layers of tissue; what comes later lies in front of or inside what came before."""
+        scene = self.trunk.scene(self.body_coordinates(grid))
+        yield from self.trunk.layers(scene)
+        yield from self.vessels.small(scene)
+        for loop in self.gut.bowel:
+            yield from loop.layers(scene)
+        yield from self.liver.layers(scene)
+        yield from self.gut.stomach.layers(scene)
+        yield from self.spleen.layers(scene)
+        if self.gallbladder is not None:
+            yield from self.gallbladder.layers(scene)
+        yield from self.pancreas.layers(scene)
+        yield from self.skeleton.muscles(scene)
+        for kidney in self.kidneys:
+            yield from kidney.layers(scene)
+        yield from self.skeleton.bones(scene)
+        yield from self.gut.oesophagus.layers(scene)
+        for kidney in self.kidneys:
+            yield from kidney.adrenal(scene)
+            z = kidney.hilum()[2] + 8.0
+            ends = self.vessels.aorta_point(self.skeleton, z), self.vessels.cava_point(self.skeleton, z - 4.0)
+            yield from kidney.vessels(scene, *ends)
+        yield from self.vessels.great(scene, self.skeleton)
+
+    def paint(
+        self, grid: Grid, values: Mapping[Tissue, Sequence[float]]
+    ) -> tuple[Float32, NDArray[np.uint8]]:
+        """Averages of tissue values, (C, X, Y, Z), and `Organ` labels, (X, Y, Z); see `layers.paint`."""
+        return paint(self.layers(grid), grid.shape, values)
+
+    def labels(self, grid: Grid) -> NDArray[np.uint8]:
+        """`Organ` values at the voxel centres of a grid, (X, Y, Z) uint8."""
+        return self.paint(grid, dict.fromkeys(Tissue, ()))[1]
+
+    def couch_y_mm(self) -> float:
+        """Where the patient's back touches the couch (y in mm, patient coordinates)."""
+        return -self.scale[1] * (self.trunk.skin_back_mm() + 4.0)
+
+
+def make_abdomen(seed: Seed) -> Anatomy:
+    """The abdomen of one subject; the same seed gives the same subject, however it is imaged.
+
+    Subjects differ in size, fat, the size, shape, place and pose of each organ, the filling of the gut and,
+    in one of nine, by a removed gallbladder.
+    """
+    streams = generators(seed, 12)
+    size = normal(streams[0], 1.0, 0.035)
+    scale = (
+        size * normal(streams[0], 1.0, 0.03),
+        size * normal(streams[0], 1.0, 0.03),
+        size * normal(streams[0], 1.0, 0.035),
+    )
+    liver = Liver.draw(streams[5])
+    return Anatomy(
+        scale=scale,
+        warp=Warp.draw(streams[1], 3.2),
+        trunk=Trunk.draw(streams[2]),
+        skeleton=Skeleton.draw(streams[3]),
+        vessels=Vessels.draw(streams[4]),
+        gut=Gut.draw(streams[6]),
+        liver=liver,
+        gallbladder=Gallbladder.draw(streams[7]) if streams[8].random() > 1 / 9 else None,
+        spleen=Spleen.draw(streams[9]),
+        pancreas=Pancreas.draw(streams[10], liver.portal[0][0][0]),
+        kidneys=(Kidney.draw(streams[11], 1), Kidney.draw(streams[11], -1)),
+    )
+
+
+def _linear_weights(count: int, nodes: int) -> Float32:
+    """(count, nodes) weights of linear interpolation from equidistant nodes to voxels."""
+    position = np.linspace(0.0, nodes - 1.0, count)
+    first = np.minimum(position.astype(int), nodes - 2)
+    weights = np.zeros((count, nodes), np.float32)
+    rows = np.arange(count)
+    weights[rows, first + 1] = position - first
+    weights[rows, first] = 1.0 - (position - first)
+    return weights
+
+
+def _interpolate(values: Float32, weights: Sequence[Float32]) -> Float32:
+    """Values at nodes (I, J, K) to voxels (X, Y, Z), one axis after the other."""
+    out = np.tensordot(values, weights[2], (2, 1))
+    out = np.tensordot(out, weights[1], (1, 1)).transpose(0, 2, 1)
+    out = np.tensordot(weights[0], out, (1, 0))
+    return np.ascontiguousarray(out, np.float32)

@@ -1,0 +1,345 @@
+"""Gaussian class prototypes of an embedding: one-pass fit, merge, sample, save.
+
+Class k is a Gaussian with weight alpha_k, mean mu_k and full covariance Sigma_k over the source pixels whose
+label is k, whose prediction is k and whose confidence exceeds rho (SFS, Eq. 2; MAS3, Eq. 3). Eq. 2 of SFS
+misses the sum
+in Sigma_k: it is sum (z - mu_k)(z - mu_k)^T / (n_k - 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from monai_sfda.errors import ReleaseError, SettingError
+
+# When a class has too few pixels above rho, the next lower threshold is tried. Ours: no published code
+# handles it.
+FALLBACK_THRESHOLDS = (0.8, 0.5, 0.0)
+
+
+@dataclass
+class _Moments:
+    """Running count, mean and centred second moment of each class, float64."""
+
+    count: Tensor
+    mean: Tensor
+    scatter: Tensor
+
+    @staticmethod
+    def zeros(classes: int, dimension: int) -> _Moments:
+        return _Moments(
+            torch.zeros(classes, dtype=torch.float64),
+            torch.zeros(classes, dimension, dtype=torch.float64),
+            torch.zeros(classes, dimension, dimension, dtype=torch.float64),
+        )
+
+    def merge(self, other: _Moments) -> None:
+        """Adds the other's points by Chan's update, stable however far the two means are apart."""
+        total = self.count + other.count
+        share = torch.where(total > 0, other.count / total.clamp_min(1), torch.zeros_like(total))
+        delta = other.mean - self.mean
+        self.scatter += (
+            other.scatter + torch.einsum("kd,ke->kde", delta, delta) * (self.count * share)[:, None, None]
+        )
+        self.mean += delta * share[:, None]
+        self.count = total
+
+
+def _moments_of(z: Tensor, classes: Tensor, num_classes: int) -> _Moments:
+    """Moments of one batch: z (N, D) float64, classes (N,)."""
+    moments = _Moments.zeros(num_classes, z.shape[1])
+    for k in classes.unique().tolist():
+        points = z[classes == k]
+        mean = points.mean(0)
+        centred = points - mean
+        moments.count[k] = points.shape[0]
+        moments.mean[k] = mean.cpu()
+        moments.scatter[k] = (centred.T @ centred).cpu()
+    return moments
+
+
+class PrototypeFit:
+    """Accumulates the prototypes in one pass over the source pixels.
+
+    Fits of shards (processes, sites) merge into the fit of all their pixels.
+
+    Args:
+        num_classes: K, background included.
+        dimension: D of the embedding.
+        rho: confidence threshold; the papers use 0.97.
+    """
+
+    def __init__(self, num_classes: int, dimension: int, rho: float = 0.97) -> None:
+        if not 0 <= rho < 1:
+            raise SettingError(f"rho {rho} is not possible", remedy="use a confidence from 0 to below 1")
+        self.num_classes = num_classes
+        self.dimension = dimension
+        self.rho = rho
+        self.thresholds = (rho, *(t for t in FALLBACK_THRESHOLDS if t < rho))
+        # Bin b holds the pixels that pass threshold b but not the one above it, so no pixel is counted twice.
+        self._bins = [_Moments.zeros(num_classes, dimension) for _ in self.thresholds]
+        self._pixels = torch.zeros(num_classes, dtype=torch.float64)
+        self._subjects: list[set[str]] = [set() for _ in range(num_classes)]
+
+    def update(self, z: Tensor, probabilities: Tensor, label: Tensor, subject: str) -> None:
+        """Adds pixels of one subject.
+
+        Args:
+            z: (N, D) embeddings.
+            probabilities: (N, K) of the source classifier.
+            label: (N,) integer classes.
+            subject: who they come from; only the number of subjects of a class is ever released.
+        """
+        label = label.long()
+        confidence, predicted = probabilities.max(dim=1)
+        self._pixels += torch.bincount(label, minlength=self.num_classes).double().cpu()
+        for k in label.unique().tolist():
+            self._subjects[k].add(subject)
+        agreed = predicted == label
+        upper = torch.full_like(confidence, torch.inf)
+        for moments, threshold in zip(self._bins, self.thresholds, strict=True):
+            keep = agreed & (confidence > threshold) & (confidence <= upper)
+            if threshold == 0.0:
+                keep = agreed & (confidence <= upper)
+            if bool(keep.any()):
+                moments.merge(_moments_of(z[keep].double(), label[keep], self.num_classes))
+            upper = torch.full_like(confidence, threshold)
+
+    def merge(self, other: PrototypeFit) -> None:
+        """Adds another fit's pixels, e.g. of another process.
+
+        Raises:
+            SettingError: when the two fits have other classes, dimension or rho.
+        """
+        mine = (self.num_classes, self.dimension, self.rho)
+        theirs = (other.num_classes, other.dimension, other.rho)
+        if mine != theirs:
+            raise SettingError(
+                f"prototype fits with (classes, dimension, rho) {mine} and {theirs} cannot be merged",
+                remedy="fit all shards with one network and one rho",
+            )
+        for moments, more in zip(self._bins, other._bins, strict=True):
+            moments.merge(more)
+        self._pixels += other._pixels
+        self._subjects = [a | b for a, b in zip(self._subjects, other._subjects, strict=True)]
+
+    def finish(self, *, minimum_pixels: int | None = None, minimum_subjects: int = 1) -> Prototypes:
+        """The prototypes of all pixels seen so far.
+
+        A class with fewer than `minimum_pixels` confident pixels takes the next lower threshold of 0.8, 0.5,
+        0, with a warning; one that still has too few, or comes from fewer than `minimum_subjects` subjects,
+        is left
+        out, with a warning. A covariance from fewer than 10 D pixels is shrunk (`oas_covariance`).
+
+        Args:
+            minimum_pixels: default 10 D.
+            minimum_subjects: smallest number of subjects behind a released class.
+
+        Raises:
+            ReleaseError: when no class at all has enough pixels.
+        """
+        needed = 10 * self.dimension if minimum_pixels is None else minimum_pixels
+        cumulative = []
+        running = _Moments.zeros(self.num_classes, self.dimension)
+        for moments in self._bins:
+            running.merge(moments)
+            cumulative.append(_Moments(running.count.clone(), running.mean.clone(), running.scatter.clone()))
+        count = torch.zeros(self.num_classes, dtype=torch.float64)
+        mean = torch.zeros(self.num_classes, self.dimension, dtype=torch.float64)
+        covariance = torch.zeros(self.num_classes, self.dimension, self.dimension, dtype=torch.float64)
+        thresholds = torch.full((self.num_classes,), torch.nan, dtype=torch.float64)
+        warnings: list[str] = []
+        for k in range(self.num_classes):
+            if len(self._subjects[k]) < minimum_subjects:
+                warnings.append(
+                    f"class {k}: {len(self._subjects[k])} subjects, fewer than {minimum_subjects}: left out"
+                )
+                continue
+            for threshold, moments in zip(self.thresholds, cumulative, strict=True):
+                n = int(moments.count[k])
+                if n >= max(needed, 2):
+                    count[k], mean[k], thresholds[k] = n, moments.mean[k], threshold
+                    covariance[k] = moments.scatter[k] / (n - 1)
+                    if n < 10 * self.dimension:
+                        covariance[k] = oas_covariance(covariance[k], n)
+                        warnings.append(f"class {k}: covariance of {n} pixels shrunk")
+                    if threshold < self.rho:
+                        warnings.append(f"class {k}: too few pixels above {self.rho}, {threshold} used")
+                    break
+            else:
+                warnings.append(f"class {k}: fewer than {needed} rightly predicted pixels: left out")
+        if not bool((count > 0).any()):
+            raise ReleaseError(
+                "no class has enough confident, rightly predicted pixels for a prototype",
+                remedy="train the source model longer, or check its labels",
+            )
+        return Prototypes(
+            weight=count / count.sum(),
+            mean=mean,
+            covariance=covariance,
+            count=count,
+            threshold=thresholds,
+            pixel_share=self._pixels / self._pixels.sum(),
+            subjects=torch.tensor([len(s) for s in self._subjects]),
+            rho=self.rho,
+            warnings=tuple(warnings),
+        )
+
+
+def oas_covariance(covariance: Tensor, count: int) -> Tensor:
+    """Oracle approximating shrinkage of a sample covariance towards a multiple of the identity.
+
+    (1 - s) S + s tr(S)/D I with the s of Chen et al. 2010, Eq. 23, IEEE Trans. Signal Processing 58(10).
+
+    Args:
+        covariance: (D, D) sample covariance S.
+        count: number of points behind it.
+    """
+    d = covariance.shape[0]
+    trace = covariance.trace()
+    trace_of_square = covariance.square().sum()
+    numerator = (1 - 2 / d) * trace_of_square + trace.square()
+    denominator = (count + 1 - 2 / d) * (trace_of_square - trace.square() / d)
+    shrinkage = 1.0 if float(denominator) <= 0 else min(1.0, float(numerator / denominator))
+    identity = torch.eye(d, dtype=covariance.dtype)
+    return (1 - shrinkage) * covariance + shrinkage * trace / d * identity
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """A Gaussian a class, and how it was fitted.
+
+    Attributes:
+        weight: (K,) alpha_k, the class's share of the confident pixels; 0 for a class without prototype.
+        mean: (K, D).
+        covariance: (K, D, D).
+        count: (K,) pixels behind each Gaussian.
+        threshold: (K,) confidence threshold that was used; NaN for a class without prototype.
+        pixel_share: (K,) share of all labelled source pixels, confident or not.
+        subjects: (K,) number of subjects with the class.
+        rho: the threshold asked for.
+        warnings: what deviates from the papers' fit, class by class.
+    """
+
+    weight: Tensor
+    mean: Tensor
+    covariance: Tensor
+    count: Tensor
+    threshold: Tensor
+    pixel_share: Tensor
+    subjects: Tensor
+    rho: float
+    warnings: tuple[str, ...] = ()
+    _cholesky: dict[tuple[str, torch.dtype], Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def num_classes(self) -> int:
+        """K, background included, classes without prototype included."""
+        return int(self.mean.shape[0])
+
+    @property
+    def dimension(self) -> int:
+        """D of the embedding."""
+        return int(self.mean.shape[1])
+
+    @property
+    def available(self) -> Tensor:
+        """(K,) bool: the class has a prototype."""
+        return self.count > 0
+
+    def sample(
+        self,
+        count: int,
+        proportions: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Tensor, Tensor]:
+        """Pseudo-samples z ~ sum_k p_k N(mu_k, Sigma_k) with their classes.
+
+        The number of samples of each class is p_k N, rounded by systematic sampling (less variance than
+        independent draws, same expectation).
+
+        Args:
+            count: N.
+            proportions: (K,) p_k, any positive scale; `weight` by default. Classes without prototype are left
+                out.
+            generator: source of randomness, on the CPU.
+            device, dtype: of the result.
+
+        Returns:
+            z (N, D) and classes (N,), ordered by class.
+        """
+        p = (self.weight if proportions is None else proportions.detach().double().cpu()) * self.available
+        if not float(p.sum()) > 0:
+            raise SettingError(
+                "class proportions are all zero", remedy="give a positive share to a class of the release"
+            )
+        edges = torch.cumsum(p, 0) / p.sum()
+        edges[-1] = 1.0
+        shift = torch.rand((), generator=generator, dtype=torch.float64)
+        ticks = (torch.arange(count, dtype=torch.float64) + shift) / count
+        classes = torch.searchsorted(edges, ticks.clamp_max(1 - 1e-12), right=True)
+        noise = torch.randn(count, self.dimension, generator=generator, dtype=torch.float32).to(
+            device=device, dtype=dtype
+        )
+        classes = classes.to(device)
+        root = self._roots(device, dtype)
+        z = self.mean.to(device=device, dtype=dtype)[classes]
+        counts = torch.bincount(classes, minlength=self.num_classes).tolist()
+        scattered = torch.cat([n @ root[k].T for k, n in enumerate(noise.split(counts)) if counts[k]])
+        return z + scattered, classes
+
+    def _roots(self, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+        """(K, D, D) lower Cholesky factors, through the eigenvalues so that singular covariances are fine."""
+        key = (str(device), dtype)
+        if key not in self._cholesky:
+            values, vectors = torch.linalg.eigh(self.covariance)
+            root = vectors * values.clamp_min(0).sqrt()[:, None, :]
+            self._cholesky[key] = root.to(device=device, dtype=dtype)
+        return self._cholesky[key]
+
+    def save(self, path: Path) -> None:
+        """Writes a safetensors file."""
+        tensors = {
+            "weight": self.weight,
+            "mean": self.mean,
+            "covariance": self.covariance,
+            "count": self.count,
+            "threshold": self.threshold,
+            "pixel_share": self.pixel_share,
+            "subjects": self.subjects,
+        }
+        metadata = {"rho": repr(self.rho), "warnings": "\n".join(self.warnings)}
+        save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata=metadata)
+
+    @staticmethod
+    def load(path: Path) -> Prototypes:
+        """Reads what `save` wrote.
+
+        Raises:
+            ReleaseError: when the file is damaged or of another kind.
+        """
+        from safetensors import safe_open
+
+        try:
+            tensors = load_file(path)
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+            warnings = tuple(line for line in metadata["warnings"].split("\n") if line)
+            fields: dict[str, Any] = {**tensors, "rho": float(metadata["rho"]), "warnings": warnings}
+            return Prototypes(**fields)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ReleaseError(
+                f"prototypes cannot be read ({type(error).__name__})",
+                path=path,
+                remedy="ask the source site for the release again",
+            ) from error

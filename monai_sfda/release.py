@@ -1,0 +1,253 @@
+"""The source release: what a source site hands over, and all that adaptation may open of the source.
+
+A folder with `model.pt` (a bare state dict), `prototypes.safetensors` and `release.json` (task, labels,
+network definition, preprocessing, class-ratio statistics, validation metrics, versions, the SHA-256 of every
+file). No image, no
+label, no value of a single subject.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_sfda.catalog import Task
+from monai_sfda.errors import CheckpointError, ReleaseError
+from monai_sfda.files import whole_folder
+from monai_sfda.prototypes import Prototypes
+from monai_sfda.transforms import Preprocessing
+
+SCHEMA_VERSION = 1
+MODEL, PROTOTYPES, MANIFEST = "model.pt", "prototypes.safetensors", "release.json"
+ANOTHER_NETWORK = "use the configuration of its training: stack small.json last exactly when training did"
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what decides about a result, for manifests."""
+    versions = {"python": platform.python_version()}
+    for name in ("monai_sfda", "torch", "monai", "numpy", "nibabel", "pytorch-ignite"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+@dataclass(frozen=True)
+class ClassRatio:
+    """Share of each class in a subject's pixels: mean and standard deviation over the source subjects, no
+    single value.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    subjects: int
+
+
+@dataclass(frozen=True)
+class Release:
+    """A verified release in memory.
+
+    Attributes:
+        task: name in the catalog.
+        domain: which domain the weights were trained on; `source` for a release to adapt from.
+        labels: class names to indices.
+        network_def: the network's MONAI configuration.
+        preprocessing: by domain, `source` and `target`.
+        image_size: (H, W) of training slices.
+        state_dict: weights.
+        prototypes: class Gaussians.
+        class_ratio: statistics over source subjects.
+        validation: summary of the source validation, or empty.
+        training: settings of the run that made it, without paths.
+        versions: of the packages that made it.
+        sha256: of the manifest, which holds those of all other files; identifies the release.
+    """
+
+    task: str
+    domain: str
+    labels: dict[str, int]
+    network_def: dict[str, Any]
+    preprocessing: dict[str, Preprocessing]
+    image_size: tuple[int, int]
+    state_dict: dict[str, Tensor] = field(repr=False)
+    prototypes: Prototypes = field(repr=False)
+    class_ratio: ClassRatio
+    validation: dict[str, Any]
+    training: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=package_versions)
+    sha256: str = ""
+
+    def write(self, folder: Path) -> str:
+        """Writes the release whole or not at all, in place of an older one; returns its hash.
+
+        Raises:
+            OutputError: when the folder cannot be written.
+        """
+        with whole_folder(folder) as beside:
+            torch.save({name: t.detach().cpu() for name, t in self.state_dict.items()}, beside / MODEL)
+            self.prototypes.save(beside / PROTOTYPES)
+            manifest = {
+                "schema_version": SCHEMA_VERSION,
+                "kind": "monai_sfda source release",
+                "task": self.task,
+                "domain": self.domain,
+                "labels": self.labels,
+                "network_def": self.network_def,
+                "preprocessing": {name: p.to_json() for name, p in self.preprocessing.items()},
+                "image_size": list(self.image_size),
+                "class_ratio": asdict(self.class_ratio),
+                "prototypes": {
+                    "rho": self.prototypes.rho,
+                    "pixels": [int(n) for n in self.prototypes.count],
+                    "subjects": [int(n) for n in self.prototypes.subjects],
+                    "warnings": list(self.prototypes.warnings),
+                },
+                "validation": self.validation,
+                "training": self.training,
+                "versions": self.versions,
+                "files": {name: file_sha256(beside / name) for name in (MODEL, PROTOTYPES)},
+                "intended_use": "research; not for diagnosis",
+            }
+            text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+            (beside / MANIFEST).write_text(text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @staticmethod
+    def read(folder: Path) -> Release:
+        """Reads a release and verifies every hash.
+
+        Raises:
+            ReleaseError: when a file is missing, altered or of an unknown schema.
+        """
+        manifest_path = folder / MANIFEST
+        if not manifest_path.is_file():
+            raise ReleaseError(
+                f"no source release: {MANIFEST} is missing",
+                path=folder,
+                remedy="give the folder 'release' that train.json wrote",
+            )
+        ask_again = "ask the source site for the release again"
+        try:
+            text = manifest_path.read_text()
+            manifest = json.loads(text)
+            if manifest["schema_version"] != SCHEMA_VERSION:
+                raise ReleaseError(
+                    f"release schema {manifest['schema_version']} is unknown, not {SCHEMA_VERSION}",
+                    path=manifest_path,
+                    remedy="install the version of monai_sfda that wrote it",
+                )
+            for name, expected in manifest["files"].items():
+                path = folder / name
+                if Path(name).name != name or not path.is_file():
+                    raise ReleaseError(f"'{name}' of the release is missing", path=folder, remedy=ask_again)
+                if file_sha256(path) != expected:
+                    raise ReleaseError(
+                        "the file was altered: its SHA-256 is not the release's", path=path, remedy=ask_again
+                    )
+            return Release(
+                task=manifest["task"],
+                domain=manifest["domain"],
+                labels={str(k): int(v) for k, v in manifest["labels"].items()},
+                network_def=manifest["network_def"],
+                preprocessing={k: Preprocessing.from_json(v) for k, v in manifest["preprocessing"].items()},
+                image_size=(int(manifest["image_size"][0]), int(manifest["image_size"][1])),
+                state_dict=load_weights(folder / MODEL),
+                prototypes=Prototypes.load(folder / PROTOTYPES),
+                class_ratio=ClassRatio(
+                    tuple(manifest["class_ratio"]["mean"]),
+                    tuple(manifest["class_ratio"]["std"]),
+                    int(manifest["class_ratio"]["subjects"]),
+                ),
+                validation=manifest["validation"],
+                training=manifest["training"],
+                versions=manifest["versions"],
+                sha256=hashlib.sha256(text.encode()).hexdigest(),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError) as error:
+            raise ReleaseError(
+                f"{MANIFEST} cannot be read ({type(error).__name__}: {error})", path=folder, remedy=ask_again
+            ) from error
+
+    def require(self, task: Task, network_def: dict[str, Any], pixel_size_mm: float | None) -> None:
+        """Checks that the release fits a configuration.
+
+        Raises:
+            ReleaseError: when it is of another task, other labels, another network or another sampling.
+        """
+        if self.task != task.name or self.labels != task.labels:
+            raise ReleaseError(
+                f"the release is of task '{self.task}', the bundle of '{task.name}'",
+                path=MANIFEST,
+                remedy="give the release of this bundle's task",
+            )
+        if self.domain != "source":
+            raise ReleaseError(
+                f"the release was trained on the {self.domain} domain's labels",
+                path=MANIFEST,
+                remedy="give the release of train.json with --domain source",
+            )
+        if self.network_def != network_def:
+            raise ReleaseError("the release is of another network", path=MANIFEST, remedy=ANOTHER_NETWORK)
+        trained = self.preprocessing["source"].pixel_size_mm
+        if trained != pixel_size_mm:
+            raise ReleaseError(
+                f"the release has pixels of {trained} mm, the configuration asks for {pixel_size_mm}",
+                path=MANIFEST,
+                remedy=ANOTHER_NETWORK,
+            )
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """A bare state dict, loaded without running any code of the file.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged or holds anything else.
+    """
+    remedy = "give a model.pt or adapted.pt that train.json or adapt.json wrote"
+    if not path.is_file():
+        raise CheckpointError("there is no checkpoint", path=path, remedy=remedy)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        Exception
+    ) as error:  # torch raises many kinds on damaged files: UnpicklingError, EOFError, RuntimeError ...
+        raise CheckpointError(
+            f"the checkpoint cannot be read ({type(error).__name__})", path=path, remedy=remedy
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError("the file holds no bare state dict", path=path, remedy=remedy)
+    return content
+
+
+def load_into(network: torch.nn.Module, weights: dict[str, Tensor], path: Path | str | None = None) -> None:
+    """Loads weights into a network that must have exactly those parameters.
+
+    Raises:
+        CheckpointError: when names or shapes differ; the message names `small.json`.
+    """
+    own = network.state_dict()
+    missing, extra = own.keys() - weights.keys(), weights.keys() - own.keys()
+    reshaped = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+    if missing or extra or reshaped:
+        raise CheckpointError(
+            f"the checkpoint is of another network ({len(missing)} parameters missing, {len(extra)} unknown, "
+            f"{len(reshaped)} of another shape)",
+            path=path,
+            remedy=ANOTHER_NETWORK,
+        )
+    network.load_state_dict(weights)

@@ -1,0 +1,110 @@
+"""What happens to a scan before the network sees it, as one value that travels with the release."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_sfda.catalog import Domain, Intensity, Task, find_task
+from monai_sfda.errors import ReleaseError
+from monai_sfda.transforms.geometry import SliceGrid, slice_grid
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Orientation, in-plane sampling and intensities of one modality.
+
+    Attributes:
+        slice_axis: 0 sagittal, 1 coronal, 2 axial, after turning the axes to R, A, S.
+        pixel_size_mm: in-plane pixel size; None keeps the scan's own.
+        stack_slices: neighbouring slices that make one input (odd).
+        intensity: window or percentiles, then zero mean and unit variance over the volume, then the clip.
+    """
+
+    slice_axis: int
+    pixel_size_mm: float | None
+    stack_slices: int
+    intensity: Intensity
+
+    def image(self, array: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[Tensor, SliceGrid]:
+        """A scan (C, X, Y, Z) as normalised slices (S, C, H', W') float32, and where they lie."""
+        grid = self.grid(array.shape[1:], affine)
+        slices = grid.resample(grid.to_slices(array).float())
+        return torch.stack(
+            [normalise(slices[:, c], self.intensity) for c in range(slices.shape[1])], dim=1
+        ), grid
+
+    def label(self, array: NDArray[np.uint8], grid: SliceGrid) -> Tensor:
+        """A label (X, Y, Z) as slices (S, 1, H', W') uint8 on the image's grid."""
+        return grid.resample_labels(grid.to_slices(array[None]))
+
+    def grid(self, shape: tuple[int, ...], affine: NDArray[np.float64]) -> SliceGrid:
+        """The slice grid of a scan of that shape and affine."""
+        x, y, z = shape
+        return slice_grid((x, y, z), affine, slice_axis=self.slice_axis, pixel_size_mm=self.pixel_size_mm)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `release.json`."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Preprocessing:
+        """Reads `to_json`'s form; a `ReleaseError` for anything else."""
+        try:
+            intensity: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in data["intensity"].items()
+            }
+            return replace(
+                Preprocessing(**(data | {"intensity": Intensity()})), intensity=Intensity(**intensity)
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ReleaseError(
+                f"preprocessing cannot be read ({error})", remedy="ask the source site for the release again"
+            ) from error
+
+
+def preprocessing_for(
+    task: Task,
+    domain: Domain,
+    *,
+    pixel_size_mm: float | None,
+    stack_slices: int | None = None,
+    slice_axis: int | None = None,
+) -> Preprocessing:
+    """A domain's preprocessing: the task's geometry with the modality's intensities."""
+    return Preprocessing(
+        slice_axis=task.slice_axis if slice_axis is None else slice_axis,
+        pixel_size_mm=pixel_size_mm,
+        stack_slices=task.stack_slices if stack_slices is None else stack_slices,
+        intensity=domain.intensity,
+    )
+
+
+def task_preprocessing(task: str, domain: str, pixel_size_mm: float | None = None) -> Preprocessing:
+    """`preprocessing_for` by names, for configurations."""
+    found = find_task(task)
+    return preprocessing_for(found, found.domain(domain), pixel_size_mm=pixel_size_mm)
+
+
+def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
+    """Window or percentiles, then (v - mean) / standard deviation over the volume, then the clip.
+
+    A constant volume becomes zero everywhere.
+
+    Args:
+        volume: any shape, float32.
+        intensity: what to do.
+    """
+    if intensity.window is not None:
+        volume = volume.clamp(*intensity.window)
+    if intensity.percentiles is not None:
+        low, high = np.percentile(volume.numpy(), intensity.percentiles)
+        volume = volume.clamp(float(low), float(high))
+    std, mean = torch.std_mean(volume.double(), correction=0)
+    volume = (volume - mean.float()) / std.float().clamp_min(1e-6)
+    return volume if intensity.clip is None else volume.clamp(-intensity.clip, intensity.clip)

@@ -1,0 +1,11 @@
+"""What the bundles' configurations run. Importing it makes the last line of a failed run ours."""
+
+from monai_sfda.workflow import error_line
+from monai_sfda.workflow.configuration import start
+from monai_sfda.workflow.report import report_of_run
+from monai_sfda.workflow.source import train
+from monai_sfda.workflow.target import adapt
+
+error_line.install()
+
+__all__ = ["adapt", "report_of_run", "start", "train"]

@@ -1,0 +1,64 @@
+"""A complete bundle round an adapted model, which any MONAI tool can run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from monai_sfda.errors import SettingError
+from monai_sfda.files import whole_folder
+from monai_sfda.release import MANIFEST, PROTOTYPES
+
+# What the run was made with and another run from the new bundle must keep.
+KEPT_KEYS = (
+    "network_def",
+    "image_size",
+    "pixel_size_mm",
+    "training",
+    "adaptation",
+    "augmentation",
+    "adaptation_augmentation",
+)
+
+
+def write_bundle(
+    folder: Path, template: Path, configuration: dict[str, Any], model: Path, release: Path
+) -> None:
+    """Copies the bundle that made the run, with its network and sampling, and puts the weights in.
+
+    Args:
+        folder: to write, whole or not at all.
+        template: the bundle that is being run.
+        configuration: the merged configuration of the run; `small.json` and overrides included.
+        model: the weights to ship.
+        release: the source release; its prototypes and manifest go along, so that the bundle can be adapted
+            again.
+
+    Raises:
+        SettingError: when `template` is no bundle.
+        OutputError: when the folder cannot be written.
+    """
+    if not (template / "configs" / "metadata.json").is_file():
+        raise SettingError(
+            "bundle_root holds no configs/metadata.json", remedy="give the bundle's folder as --bundle_root"
+        )
+    with whole_folder(folder) as beside:
+        for name in ("configs", "docs"):
+            if (template / name).is_dir():
+                shutil.copytree(template / name, beside / name)
+        if (template / "LICENSE").is_file():
+            shutil.copy2(template / "LICENSE", beside / "LICENSE")
+        (beside / "models").mkdir()
+        shutil.copyfile(model, beside / "models" / "model.pt")
+        for name in (PROTOTYPES, MANIFEST):
+            shutil.copyfile(release / name, beside / "models" / f"source_{name}")
+        for path in sorted((beside / "configs").glob("*.json")):
+            content = json.loads(path.read_text())
+            if path.name == "metadata.json":
+                continue
+            for key in KEPT_KEYS:
+                if key in content and key in configuration:
+                    content[key] = configuration[key]
+            path.write_text(json.dumps(content, indent=4) + "\n")

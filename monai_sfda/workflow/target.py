@@ -1,0 +1,162 @@
+"""`adapt.json`: from a release and unlabelled scans to an adapted model, its record, its report and its
+bundle.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines import AdaptationTrainer
+from monai_sfda.engines.signals import Picture, before_after_pictures, label_free_signals
+from monai_sfda.engines.volumes import write_case_numbers
+from monai_sfda.errors import SettingError
+from monai_sfda.files import whole_folder, write_atomically, write_json
+from monai_sfda.methods import create_method
+from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.release import Release, load_into, package_versions
+from monai_sfda.workflow.bundle_folder import write_bundle
+from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.report import report_of_run
+
+logger = logging.getLogger(__name__)
+NOT_JUDGED = "this version has no label-free guard: look at the report before the model is used"
+
+
+def method_settings(given: Mapping[str, Any] | None, class_proportions: str | None) -> dict[str, Any]:
+    """The method's settings, with the top-level `class_proportions` put in when it is given."""
+    settings = dict(given or {})
+    if class_proportions is not None:
+        settings["class_proportions"] = class_proportions
+    return settings
+
+
+def adapt(
+    network: SegmentationNetwork,
+    dataset: StackDataset,
+    *,
+    release: str | Path | None,
+    method: str,
+    settings: Mapping[str, Any] | None,
+    class_proportions: str | None,
+    bundle_root: str | Path,
+    device: str,
+    output_dir: str | Path,
+    adaptation: Mapping[str, Any],
+    max_epochs: int,
+    batch_size: int,
+    learning_rate: float | None,
+    augmentation: Mapping[str, float],
+    seed: int,
+) -> None:
+    """Adapts a release to the target's unlabelled scans and writes the run folder.
+
+    Opens nothing of the source but the release, and no target label unless the method is set to its oracle
+    benchmark, which the record and the report then say.
+
+    Args:
+        network: instance of the bundle's network definition.
+        dataset: target stacks, without labels.
+        release: folder of the source release.
+        method: name.
+        settings: of the method.
+        class_proportions: shorthand for the setting of that name.
+        bundle_root: folder of this bundle, from which the adapted one is made.
+        device, output_dir, max_epochs, batch_size, learning_rate, augmentation, seed: as in
+            `AdaptationTrainer`.
+        adaptation: `epoch_length` and what else belongs to this job.
+
+    Raises:
+        ReleaseError, DataError, SettingError, CheckpointError, OutputError: see their texts.
+    """
+    configuration = current_configuration()
+    if release is None:
+        raise SettingError(
+            "no release is given", remedy="add --release with the folder that train.json wrote"
+        )
+    task, out = dataset.task, Path(output_dir)
+    chosen = create_method(method, method_settings(settings, class_proportions))
+    loaded = Release.read(Path(release))
+    loaded.require(task, configuration["network_def"], dataset.preprocessing.pixel_size_mm)
+    oracle = getattr(chosen.settings, "class_proportions", None) == "oracle"
+    dataset.labels = oracle
+    before = copy.deepcopy(network)
+    load_into(before, loaded.state_dict)
+    trainer = AdaptationTrainer(
+        network,
+        dataset,
+        method=chosen,
+        release=loaded,
+        learning_rate=learning_rate,
+        device=device,
+        max_epochs=max_epochs,
+        epoch_length=adaptation.get("epoch_length"),
+        batch_size=batch_size,
+        seed=seed,
+        output_dir=out,
+        augmentation=augmentation,
+    )
+    trainer.run()
+    where = trainer.state.device
+    names = list(task.labels)
+    before = before.to(where)
+    signals = {
+        "before": label_free_signals(before, dataset, where, batch_size, names),
+        "after": label_free_signals(network, dataset, where, batch_size, names),
+    }
+    pictures = before_after_pictures(before, network, dataset, task, where, batch_size)
+    listed = dataset.list()
+    record = {
+        "schema_version": 1,
+        "task": task.name,
+        "method": chosen.name,
+        "source": chosen.source,
+        "settings": trainer.describe(),
+        "release_sha256": loaded.sha256,
+        "target_images": len(listed.cases),
+        "target_subjects": len({case.subject for case in listed.cases}),
+        "split": listed.split,
+        "split_source": listed.split_source,
+        "target_labels_read": oracle,
+        "verdict": "unsure",
+        "reasons": [NOT_JUDGED]
+        + (["a benchmark: target labels set the class proportions"] if oracle else []),
+        "signals": signals,
+        "history": [{"iteration": i, "name": n, "value": v} for i, n, v in trainer.history.rows],
+        "versions": package_versions(),
+        "intended_use": "research; not for diagnosis",
+    }
+    weights = weights_file(network)
+    write_case_numbers(out, listed.cases, dataset.root)
+    write_atomically(out / "adapted.pt", weights)
+    write_atomically(out / "model.pt", weights)
+    write_pictures(out / "figures", pictures)
+    write_bundle(out / "bundle", Path(bundle_root), configuration, out / "model.pt", Path(release))
+    write_json(out / "adaptation.json", record)
+    report_of_run(out)
+    trainer.finish()
+    logger.info("adapted by %s on %d scans", chosen.name, len(listed.cases))
+
+
+def weights_file(network: torch.nn.Module) -> bytes:
+    """A bare state dict as the bytes of a file."""
+    stream = io.BytesIO()
+    torch.save({name: t.detach().cpu() for name, t in network.state_dict().items()}, stream)
+    return stream.getvalue()
+
+
+def write_pictures(folder: Path, pictures: list[Picture]) -> None:
+    """The pictures and their captions, as a folder that the report is made from."""
+    with whole_folder(folder) as beside:
+        for picture in pictures:
+            (beside / f"{picture.name}.png").write_bytes(picture.png)
+        captions = {f"{picture.name}.png": picture.caption for picture in pictures}
+        (beside / "captions.json").write_text(json.dumps(captions, indent=2) + "\n")

@@ -1,0 +1,246 @@
+"""The HTML report: complete in itself, safe, honest, and readable without colours or images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monai_sfda.errors import DataError, SettingError
+from monai_sfda.evaluation.figures import overlay
+from monai_sfda.evaluation.report import ReportContent, render_report, write_report
+
+MakeSummary = Callable[..., dict[str, Any]]
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+HOSTILE = (
+    "<script src=\"http://evil.example/x.js\">alert('x')</script>"
+    "<img src=http://evil.example/y onerror=z>\"'{{ 7*7 }}"
+)
+MINUS = "\N{MINUS SIGN}"
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its elements, their attributes, its text. Must nest well."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def content(make_summary: MakeSummary) -> ReportContent:
+    """A full report."""
+    return ReportContent(
+        title="Adaptation of the abdomen model",
+        task="abdomen",
+        method="sfs",
+        verdict="accept",
+        reasons=["Agreement rose from 0.64 to 0.91."],
+        results={
+            "centre blob": make_summary(0.1),
+            "adapted": make_summary(0.8, assd=4.0),
+            "unadapted": make_summary(0.4, assd=10.0, missed=2),
+            "supervised bound": make_summary(0.9),
+        },
+        overlays=[("Case 1, slice 20", overlay(np.zeros((8, 8)), np.ones((8, 8), np.uint8), None, ()))],
+        history=[(step, "entropy", 1.0 / (step + 1)) for step in range(5)],
+        settings={"learning_rate": 5e-5, "method_settings": {"projections": 100}},
+        versions={"monai": "1.6.1"},
+        split="test, 12 cases",
+        notes=["Case 3 has thick slices."],
+        volumes={2: {"liver": 1412.34, "left_kidney": None}, 1: {"liver": 1500.0, "left_kidney": 150.0}},
+    )
+
+
+def test_the_report_is_one_file_that_loads_nothing(tmp_path: Path, content: ReportContent) -> None:
+    path = tmp_path / "deep" / "report.html"
+    write_report(path, content)
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert (attributes.get(name) or "data:image/png;base64,").startswith("data:image/png;base64,"), (
+                tag,
+                name,
+            )
+        assert not [name for name in attributes if name.startswith("on")]
+    assert "url(" not in text
+    assert "@import" not in text
+    (policy,) = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_report_says_what_happened(content: ReportContent) -> None:
+    text = Page(render_report(content)).text
+    for words in (
+        "Adaptation of the abdomen model",
+        "Abdominal organs, CHAOS MR to BTCV CT",
+        "Not for diagnosis",
+        "Verdict: Accepted",
+        "Agreement rose from 0.64 to 0.91.",
+        "Mean Dice after 0.800",
+        "patient's right is on the left of the image",
+        "No scan, label or per-patient record of the source was read.",
+        "No label of the target was read",
+        "test, 12 cases",
+        "Case 3 has thick slices.",
+        "learning_rate 5e-05",
+        "method_settings.projections 100",
+        "monai 1.6.1",
+        "1 1500.0 150.0 2 1412.3",
+        f"divided by n {MINUS} 1",
+        "unadapted spleen 0 2",
+    ):
+        assert words in text, words
+    assert "Phantom" not in text
+
+
+def test_results_stand_in_the_order_of_reading_with_change_and_gap(content: ReportContent) -> None:
+    text = Page(render_report(content)).text
+    head = f"structure unadapted adapted supervised bound centre blob adapted {MINUS} unadapted gap closed"
+    values = (
+        "0.400 ± 0.000, n 12 0.800 ± 0.000, n 12 0.900 ± 0.000, n 12 0.100 ± 0.000, n 12 +0.400 better 80%"
+    )
+    assert f"{head} liver {values}" in text
+    assert "† The means may be over different cases" in text
+
+
+def test_the_report_can_be_heard_and_navigated(content: ReportContent) -> None:
+    page = Page(render_report(content))
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1
+    assert all(len(image.get("alt") or "") > 20 for image in page.all("img"))
+    assert len(page.all("img")) == 3
+    assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(identifiers)) == len(identifiers)
+    assert all(section["aria-labelledby"] in identifiers for section in page.all("section"))
+
+
+def test_phantom_results_are_named_so(content: ReportContent) -> None:
+    content.phantom = True
+    text = Page(render_report(content)).text
+    assert "Phantom results. All scans are simulated" in text
+    assert "Scores on phantoms" in text
+    assert "Predicted volumes on phantoms" in text
+
+
+def test_hostile_texts_stay_text(content: ReportContent) -> None:
+    plain = [tag for tag, _ in Page(render_report(content)).elements]
+    content.title = content.method = content.split = HOSTILE
+    content.reasons = content.notes = [HOSTILE]
+    content.settings = {"learning_rate": HOSTILE, "method_settings": {HOSTILE: HOSTILE}}
+    content.versions = {HOSTILE: HOSTILE}
+    content.overlays = [(HOSTILE, content.overlays[0][1])]
+    content.history = [(step, HOSTILE, 1.0) for step in range(3)]
+    content.results = {**content.results, HOSTILE: content.results["centre blob"]}
+    page = Page(render_report(content))
+    assert "script" not in {tag for tag, _ in page.elements}
+    assert len(page.all("img")) == plain.count("img")
+    assert "alert('x')" in page.text
+    assert "{{ 7*7 }}" in page.text
+
+
+def test_file_names_and_folders_are_withheld(content: ReportContent) -> None:
+    secret = "/data/SMITH_JOHN/scan.nii.gz"
+    content.title = content.split = content.method = content.task = f"of {secret}"
+    content.reasons = content.notes = content.target_labels_read = [f"read {secret}"]
+    content.settings = {"dataset_dir": "SMITH_JOHN", "remark": secret, "image": Path("SMITH_JOHN")}
+    content.overlays = [(secret, content.overlays[0][1])]
+    content.history = [(0, secret, 1.0)]
+    content.results = {**content.results, secret: content.results["adapted"]}
+    assert "SMITH" not in render_report(content)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [("accept", "Accepted"), ("reject", "Rejected"), ("unsure", "Unsure"), (None, "Not judged")],
+)
+def test_every_verdict_makes_a_report_without_anything_else(verdict: str | None, words: str) -> None:
+    page = Page(render_report(ReportContent(title="Run", task="my own task", method="tent", verdict=verdict)))
+    assert f"Verdict: {words}" in page.text
+    assert "my own task" in page.text
+    assert ("not to reach the verdict" in page.text) == (verdict is not None)
+    assert "Scores" not in page.text
+    assert page.all("img") == []
+
+
+def test_an_unknown_verdict_and_an_image_that_is_not_png_are_refused(content: ReportContent) -> None:
+    content.verdict = "acept"
+    with pytest.raises(SettingError, match=r"'acept'.*accept"):
+        render_report(content)
+    content.verdict, content.overlays = "accept", [("Case 1", b"GIF89a")]
+    with pytest.raises(DataError, match="not PNG"):
+        render_report(content)
+
+
+def test_the_report_warns_where_its_numbers_mislead(make_summary: MakeSummary) -> None:
+    def warnings(**changes: Any) -> str:
+        return Page(render_report(ReportContent(title="Run", task="abdomen", method="sfs", **changes))).text
+
+    def results(before: float, after: float, **others: Any) -> dict[str, Any]:
+        return {"unadapted": make_summary(before), "adapted": make_summary(after)} | others
+
+    assert "Before you rely on this" not in warnings(verdict="accept", results=results(0.4, 0.8))
+    assert "lower than before" in warnings(verdict="accept", results=results(0.8, 0.4))
+    assert "higher than before" in warnings(verdict="reject", results=results(0.4, 0.8))
+    blob = {"centre blob": make_summary(0.85)}
+    assert "does not beat the centre blob" in warnings(results=results(0.4, 0.8, **blob))
+    few = warnings(results={"adapted": make_summary(0.8, cases=1)})
+    assert "With 1 case, a single patient" in few
+    other = warnings(results={"unadapted": make_summary(0.4), "adapted": make_summary(0.8, split="val")})
+    assert "split differs" in other
+    assert "Mean Dice before" not in other
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": {"method_settings": {"class_proportions": "oracle"}}},
+        {"target_labels_read": ["image-level tags"]},
+    ],
+)
+def test_a_run_that_read_target_labels_is_not_called_label_free(changes: dict[str, Any]) -> None:
+    text = Page(render_report(ReportContent(title="Run", task="abdomen", method="sfs", **changes))).text
+    assert "It is a benchmark, not a label-free result." in text
+    assert "Labels of the target were used" in text
+    assert "No label of the target was read" not in text
+
+
+def test_a_run_that_read_the_source_is_not_called_source_free() -> None:
+    content = ReportContent(title="Run", task="abdomen", method="prior matching", source_data_read=True)
+    text = Page(render_report(content)).text
+    assert "It is not source-free." in text
+    assert "record of the source was read" not in text

@@ -80,7 +80,7 @@ def report(
     result: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=FOLDER, an evaluation to show; 'unadapted', 'adapted', 'bound' are compared. Repeatable."
+            help="NAME=FOLDER, an evaluation; 'unadapted', 'adapted', 'bound' are compared. Repeatable."
         ),
     ] = None,
     phantom_data: Annotated[bool, typer.Option("--phantom", help="Say that the scans are phantoms.")] = False,

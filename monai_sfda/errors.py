@@ -38,11 +38,11 @@ class SfdaError(Exception):
         if self.path is None:
             return None
         if self.root is not None:
-            try:
-                relative = self.path.resolve().relative_to(self.root.resolve())
-            except ValueError:
-                return self.path.name
-            return str(relative) if str(relative) != "." else self.path.name
+            for path, root in ((self.path, self.root), (self.path.resolve(), self.root.resolve())):
+                if path.is_relative_to(root):
+                    relative = path.relative_to(root)
+                    return str(relative) if relative.parts else self.path.name
+            return self.path.name
         return self.path.name if self.path.is_absolute() else str(self.path)
 
     def __str__(self) -> str:

@@ -77,8 +77,7 @@ def read_ground(folder: Path, grid: SliceGrid) -> NDArray[np.uint8]:
     """The PNG labels of a DICOM scan on the scan's grid.
 
     A PNG belongs to the DICOM file of the same stem and has its frame: its row is the DICOM's row. Where the
-        stems are those
-    of a sibling series (the other phase of T1DUAL), the slice at the same position is meant.
+    stems are those of a sibling series (the other phase of T1DUAL), the slice at the same position is meant.
 
     Args:
         folder: the `Ground` folder.

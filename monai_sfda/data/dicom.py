@@ -40,10 +40,10 @@ def scan_headers(folder: Path, series_uid: str | None = None) -> tuple[Header, .
             )
         return tuple(series[series_uid])
     if not series:
-        others = f" ({headers.others} DICOM files are no images)" if headers.others else ""
-        raise DataError(
-            f"no DICOM images{others}", remedy="name the folder that holds the series", path=folder
-        )
+        found = [f"{headers.others} DICOM files are no images"] if headers.others else []
+        found += [f"{len(headers.unreadable)} files cannot be opened"] if headers.unreadable else []
+        what = f"no DICOM images ({', '.join(found)})" if found else "no DICOM images"
+        raise DataError(what, remedy="name the folder that holds the series", path=folder)
     if len(series) > 1:
         counts = ", ".join(str(len(images)) for images in series.values())
         raise DataError(

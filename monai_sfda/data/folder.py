@@ -20,17 +20,15 @@ _OWN_OUTPUT = "_seg"
 
 
 def find_scans(folder: Path) -> tuple[list[Case], list[str]]:
-    """All scans of a folder, in the order of their paths, without labels; and warnings, which name counts
-    alone.
+    """All scans of a folder, in the order of their paths and without labels, and warnings (counts alone).
 
     A DICOM series may be spread over folders, and a folder may hold several. Localizers, colour images and
     images without a position in the patient are left out, and so are segmentations that this package wrote
     beside its scans (`name_seg` where `name` is there). A series that holds several images at every slice
     position, told apart by one header element (cine phases, echoes, b-values), is listed as that many scans.
 
-    Subjects: of DICOM the PatientID where the folder has several, else the study (anonymised data often share
-        one id), as
-    running numbers; of files the BIDS `sub-` label, else each file is its own subject.
+    The subject of a DICOM scan is its PatientID where the folder has several, else its study (anonymised data
+    often share one id), as a running number; that of a file is its BIDS `sub-` label, else the file itself.
 
     Raises:
         DataError: when the folder is missing, cannot be read or holds no scan.
@@ -112,6 +110,8 @@ def _by_folder(images: Sequence[Header]) -> list[list[Header]]:
         folders.setdefault(header.file.parent, []).append(header)
     if len(folders) == 1:
         return [list(images)]
+    if not images[0].series_uid:
+        return list(folders.values())
     held: list[set[str]] = [{h.text("ImagePositionPatient") for h in part} for part in folders.values()]
     overlap = sum(len(positions) for positions in held) > len(set().union(*held))
     return list(folders.values()) if overlap else [list(images)]

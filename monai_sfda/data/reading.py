@@ -113,14 +113,7 @@ def check_cases(
             errors.append(error)
         if progress is not None:
             progress(done, len(cases))
-    if errors:
-        first, others = errors[0], len(errors) - 1
-        more = (
-            f" ({others} more of {len(cases)} scans {'are' if others > 1 else 'is'} bad too)"
-            if others
-            else ""
-        )
-        raise DataError(first.what + more, remedy=first.remedy, path=first.path, root=first.root) from first
+    raise_first(errors, len(cases))
     odd = next((s for s in summaries if s.channels != summaries[0].channels), None)
     if odd is not None:
         raise DataError(
@@ -130,6 +123,21 @@ def check_cases(
             root=cases[summaries.index(odd)].root,
         )
     return tuple(summaries)
+
+
+def raise_first(errors: Sequence[DataError], scans: int) -> None:
+    """Raises the first of the errors that were met while all scans were looked at, with how many more are
+    bad.
+
+    Args:
+        errors: of bad scans, in order; none: nothing is raised.
+        scans: how many there are in all.
+    """
+    if not errors:
+        return
+    first, others = errors[0], len(errors) - 1
+    more = f" ({others} more of {scans} scans {'are' if others > 1 else 'is'} bad too)" if others else ""
+    raise DataError(first.what + more, remedy=first.remedy, path=first.path, root=first.root) from first
 
 
 def _summary(case: Case, scan: Scan, label: NDArray[np.uint8] | None) -> CaseSummary:

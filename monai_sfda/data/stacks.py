@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from monai_sfda.catalog import find_task
 from monai_sfda.data.case import Case
-from monai_sfda.data.listing import CaseList, list_cases, list_folder, read_case
+from monai_sfda.data.listing import CaseList, list_cases, list_folder
+from monai_sfda.data.reading import raise_first, read_case
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.errors import DataError, report_errors_relative_to
 from monai_sfda.transforms import Preprocessing, clamp_edges, pad_plane, preprocessing_for, stack_view
@@ -33,18 +34,13 @@ class CachedVolume:
         case: where it comes from.
         image: (C, S + n - 1, H, W) float32, edges clamped.
         label: (S, 1, H, W) uint8, or None.
+        num_slices: S.
     """
 
     case: Case
     image: Tensor
     label: Tensor | None
-
-    @property
-    def num_slices(self) -> int:
-        """S, without the clamped edges; set by the label-free part."""
-        return int(self.image.shape[1]) - self.reach * 2
-
-    reach: int = 1
+    num_slices: int
 
 
 class StackDataset(Dataset[dict[str, Any]]):
@@ -158,14 +154,7 @@ class StackDataset(Dataset[dict[str, Any]]):
                     volumes.append(result)
                 if progress is not None:
                     progress(done, len(cases))
-            if errors:
-                first = errors[0]
-                more = (
-                    f" ({len(errors) - 1} more of {len(cases)} scans are bad too)" if len(errors) > 1 else ""
-                )
-                raise DataError(
-                    first.what + more, remedy=first.remedy, path=first.path, root=first.root
-                ) from first
+            raise_first(errors, len(cases))
         self._volumes = volumes
         self._starts = np.cumsum([0, *(v.num_slices for v in volumes)])
 
@@ -184,7 +173,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         if label is not None:
             slices, _ = pad_plane(self.preprocessing.label(label, grid), self.image_size, 0)
             slices = self._centre(slices).contiguous()
-        return CachedVolume(case, clamp_edges(self._centre(padded), n), slices, reach=n // 2)
+        return CachedVolume(case, clamp_edges(self._centre(padded), n), slices, num_slices=image.shape[0])
 
     def _centre(self, slices: Tensor) -> Tensor:
         top, left = (

@@ -44,6 +44,10 @@ class AdaptationTrainer(StepTrainer):
         load_into(self.network, release.state_dict)
         method.setup(self.network, release)
 
+    def takes_steps(self) -> bool:
+        """Whether the method has anything to optimise."""
+        return self.method.takes_steps
+
     def make_optimizer(self) -> torch.optim.Adam:
         """Adam over what the method moves."""
         adam = torch.optim.Adam(

@@ -115,6 +115,10 @@ class StepTrainer(Trainer):
     def describe(self) -> dict[str, Any]:
         """Every setting that decides about the result, JSON-ready and without paths."""
 
+    def takes_steps(self) -> bool:
+        """Whether there is anything to optimise."""
+        return True
+
     def make_sampler(self) -> SliceSampler:
         """Which slices make a batch."""
         return SliceSampler(len(self.dataset), self.batch_size, self.seed)
@@ -151,7 +155,7 @@ class StepTrainer(Trainer):
         interval = self.checkpoint_interval or self.state.epoch_length
         checkpoint = RunCheckpoint(self.output_dir, self.fingerprint(), interval)
         done = checkpoint.restore(self)
-        if done < self.state.max_epochs * self.state.epoch_length:
+        if self.takes_steps() and done < self.state.max_epochs * self.state.epoch_length:
             self.state.iteration = done
             self.state.epoch = done // self.state.epoch_length
             self.data_loader = StackLoader(self.dataset, sampler, first_iteration=done)

@@ -49,12 +49,14 @@ class Method(ABC, Generic[S]):
         requires: what it needs: `prototypes`, `batchnorm`, `class_ratio`, `source_data`.
         source: the paper.
         settings_class: its settings with the paper's defaults.
+        takes_steps: whether there is anything to optimise.
     """
 
     name: ClassVar[str]
     requires: ClassVar[frozenset[str]] = frozenset()
     source: ClassVar[str]
     settings_class: ClassVar[type[MethodSettings]]
+    takes_steps: ClassVar[bool] = True
 
     settings: S
     network: SegmentationNetwork

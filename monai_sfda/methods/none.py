@@ -16,6 +16,7 @@ class NoAdaptation(Method[MethodSettings]):
     name = "none"
     source = "baseline"
     settings_class = MethodSettings
+    takes_steps = False
 
     def step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """No loss."""

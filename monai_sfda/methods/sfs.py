@@ -60,7 +60,7 @@ class SFSSettings(MethodSettings):
     swd_weight: float = Field(0.5, ge=0)
     projections: int = Field(100, ge=1)
     orthogonal_projections: bool = False
-    points: int = Field(16384, ge=64)
+    points: int = Field(4096, ge=64)
     class_proportions: Literal["source", "predicted", "oracle"] = "predicted"
     proportion_momentum: float = Field(0.99, ge=0, lt=1)
     proportion_factor: float = Field(3.0, ge=1)

@@ -46,9 +46,7 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
         begun = time.monotonic()
         with console.status(f"writing {subjects} + {subjects} phantom scans"):
             write_phantoms(TASK, data, subjects, seed, matrix=None, workers=2)
-        console.print(
-            f"  {time.monotonic() - begun:6.0f} s  write {subjects} MR and {subjects} CT phantoms, different subjects"
-        )
+        console.print(f"  {time.monotonic() - begun:6.0f} s  write {subjects} MR and {subjects} CT phantoms")
     status = console.status("")
 
     def announce(title: str, seconds: float | None) -> None:

@@ -6,7 +6,7 @@ import copy
 import logging
 from pathlib import Path
 
-from monai_sfda.data.listing import CaseList
+from monai_sfda.data.listing import CaseList, check_cases
 from monai_sfda.data.scans import ScanDataset
 from monai_sfda.engines import SliceStackInferer, SupervisedTrainer, segment_scan
 from monai_sfda.engines.progress import progress_bar
@@ -121,7 +121,5 @@ def _held_out(validation: ScanDataset) -> CaseList | None:
         logger.warning("no validation: %s", error.what)
         return None
     with progress_bar("validation scans: checking") as progress:
-        for done, case in enumerate(listed.cases, start=1):
-            validation.read(case)
-            progress(done, len(listed.cases))
+        check_cases(listed.cases, validation.task, validation.domain, True, progress)
     return listed

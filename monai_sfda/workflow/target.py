@@ -31,9 +31,11 @@ logger = logging.getLogger(__name__)
 NOT_JUDGED = "this version has no label-free guard: look at the report before the model is used"
 
 
-def method_settings(given: Mapping[str, Any] | None, class_proportions: str | None) -> dict[str, Any]:
-    """The method's settings, with the top-level `class_proportions` put in when it is given."""
-    settings = dict(given or {})
+def method_settings(
+    method: str, adaptation: Mapping[str, Any], given: Mapping[str, Any] | None, class_proportions: str | None
+) -> dict[str, Any]:
+    """The configuration's defaults for the method, then what the user gave, then `class_proportions`."""
+    settings = {**adaptation.get("method_defaults", {}).get(method, {}), **(given or {})}
     if class_proportions is not None:
         settings["class_proportions"] = class_proportions
     return settings
@@ -72,7 +74,7 @@ def adapt(
         bundle_root: folder of this bundle, from which the adapted one is made.
         device, output_dir, max_epochs, batch_size, learning_rate, augmentation, seed: as in
             `AdaptationTrainer`.
-        adaptation: `epoch_length` and what else belongs to this job.
+        adaptation: the section of that name: `epoch_length`, and `method_defaults` by method.
 
     Raises:
         ReleaseError, DataError, SettingError, CheckpointError, OutputError: see their texts.
@@ -83,7 +85,7 @@ def adapt(
             "no release is given", remedy="add --release with the folder that train.json wrote"
         )
     task, out = dataset.task, Path(output_dir)
-    chosen = create_method(method, method_settings(settings, class_proportions))
+    chosen = create_method(method, method_settings(method, adaptation, settings, class_proportions))
     loaded = Release.read(Path(release))
     loaded.require(task, configuration["network_def"], dataset.preprocessing.pixel_size_mm)
     oracle = getattr(chosen.settings, "class_proportions", None) == "oracle"

@@ -1,0 +1,203 @@
+"""Training and adaptation engines: named losses, files, seeds, and a stopped run that goes on to the same
+weights.
+"""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from monai_sfda.data.sampling import SliceSampler
+from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines import AdaptationTrainer, SupervisedTrainer
+from monai_sfda.engines.handlers import CHECKPOINT, read_history
+from monai_sfda.errors import CheckpointError, DataError, SettingError
+from monai_sfda.methods import create_method
+from tests.builders import release, small_network, toy_abdomen
+
+AUGMENTATION = {"rotation_degrees": 10.0, "noise": 0.1}
+
+
+@pytest.fixture(scope="module")
+def datalist(tmp_path_factory):
+    return toy_abdomen(tmp_path_factory.mktemp("toy"))
+
+
+def stacks(datalist, domain="source", labels=True):
+    return StackDataset(
+        "abdomen",
+        domain,
+        "train",
+        datalist.parent,
+        datalist=datalist,
+        labels=labels,
+        image_size=32,
+        pixel_size_mm=3.2,
+    )
+
+
+def supervised(datalist, out, **changes):
+    options = {
+        "settings": {"loss": "dice_cross_entropy", "learning_rate": 1e-3},
+        "device": "cpu",
+        "max_epochs": 3,
+        "epoch_length": 5,
+        "batch_size": 4,
+        "seed": 3,
+        "output_dir": out,
+        "augmentation": AUGMENTATION,
+    }
+    network = small_network()
+    network.dropout.p = 0.3
+    return SupervisedTrainer(network, stacks(datalist), **(options | changes))
+
+
+def adaptation(datalist, out, **changes):
+    network = small_network()
+    options = {
+        "method": create_method("sfs", {"points": 256, "projections": 10, "learning_rate": 1e-3}),
+        "release": release(small_network()),
+        "device": "cpu",
+        "max_epochs": 3,
+        "epoch_length": 4,
+        "batch_size": 2,
+        "seed": 3,
+        "output_dir": out,
+        "augmentation": AUGMENTATION,
+    }
+    return AdaptationTrainer(network, stacks(datalist, "target", labels=False), **(options | changes))
+
+
+MAKERS = [supervised, adaptation]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_run_leaves_history_and_tensorboard(datalist, tmp_path, make):
+    trainer = make(datalist, tmp_path)
+    before = [p.clone() for p in trainer.network.parameters()]
+    trainer.run()
+    trainer.finish()
+    assert any(not torch.equal(p, q) for p, q in zip(trainer.network.parameters(), before, strict=True))
+    names = {"dice", "cross_entropy"} if make is supervised else {"alignment", "classifier"}
+    assert names <= {name for _, name, _ in read_history(tmp_path)}
+    with (tmp_path / "history.csv").open() as stream:
+        assert next(csv.reader(stream)) == ["iteration", "name", "value"]
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("stop_at", [4, 7, 11])
+def test_stopped_run_goes_on_to_the_same_weights(datalist, tmp_path, make, stop_at):
+    whole = make(datalist, tmp_path / "whole", checkpoint_interval=3)
+    whole.run()
+
+    class Stopped(RuntimeError):
+        pass
+
+    def stop(engine):
+        if engine.state.iteration == stop_at:
+            raise Stopped
+
+    first = make(datalist, tmp_path / "parts", checkpoint_interval=3)
+    first.add_event_handler(Events.ITERATION_STARTED, stop)
+    with pytest.raises(Stopped):
+        first.run()
+    assert (tmp_path / "parts" / CHECKPOINT).is_file()
+    second = make(datalist, tmp_path / "parts", checkpoint_interval=3)
+    second.run()
+    for (name, a), b in zip(
+        whole.network.state_dict().items(), second.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    assert [row for row in second.history.rows if row[1] != "x"][-1] == whole.history.rows[-1]
+
+
+def test_unfinished_run_with_other_settings_is_not_touched(datalist, tmp_path):
+    trainer = supervised(datalist, tmp_path, max_epochs=1)
+    trainer.run()
+    content = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(CheckpointError, match="other settings"):
+        supervised(datalist, tmp_path, max_epochs=1, seed=4).run()
+    assert (tmp_path / CHECKPOINT).read_bytes() == content
+
+
+def test_same_seed_same_weights_other_seed_others(datalist, tmp_path):
+    def weights(seed, name):
+        trainer = supervised(datalist, tmp_path / name, seed=seed, max_epochs=1)
+        trainer.run()
+        return trainer.network.classifier.weight.detach().clone()
+
+    assert torch.equal(weights(1, "a"), weights(1, "b"))
+    assert not torch.equal(weights(1, "c"), weights(2, "d"))
+
+
+def test_nothing_is_listed_before_the_run_and_nothing_written_on_bad_data(tmp_path):
+    dataset = StackDataset(
+        "abdomen", "source", "train", tmp_path / "nowhere", image_size=32, pixel_size_mm=3.2
+    )
+    out = tmp_path / "run"
+    trainer = SupervisedTrainer(
+        small_network(),
+        dataset,
+        settings={},
+        device="cpu",
+        max_epochs=1,
+        batch_size=2,
+        seed=0,
+        output_dir=out,
+        augmentation={},
+    )
+    with pytest.raises(DataError, match="nowhere"):
+        trainer.run()
+    assert not out.exists()
+
+
+def test_diverging_run_says_so(datalist, tmp_path):
+    with pytest.raises(SettingError, match="lower learning_rate"):
+        supervised(datalist, tmp_path, learning_rate=1e30, epoch_length=20).run()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"batch_size": 2.5}, "batch_size"),
+        ({"augmentation": {"rotate": 3}}, "rotation_degrees"),
+        ({"settings": {"los": "dice"}}, "loss"),
+        ({"settings": {"loss": "dice"}}, "loss.*cannot be 'dice'"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(datalist, tmp_path, changes, message):
+    with pytest.raises(SettingError, match=message):
+        supervised(datalist, tmp_path, **changes)
+
+
+def test_rare_classes_are_drawn_more_often_and_each_pass_sees_all():
+    import numpy as np
+
+    presence = np.zeros((100, 2), bool)
+    presence[7, 0] = True
+    presence[40:90, 1] = True
+    sampler = SliceSampler(100, 10, seed=0, presence=presence, rare_share=0.5)
+    drawn = np.concatenate([sampler.batch(i) for i in range(400)])
+    assert 0.2 < (drawn == 7).mean() < 0.3
+    plain = SliceSampler(100, 10, seed=0)
+    assert sorted(i for t in range(10) for i in plain.batch(t)) == list(range(100))
+    assert plain.batch(3) == SliceSampler(100, 10, seed=0).batch(3)
+
+
+def test_stacks_are_views_and_labels_belong_to_the_middle_slice(datalist):
+    dataset = stacks(datalist)
+    item = dataset[1]
+    assert item["image"].shape == (3, 32, 32)
+    assert item["label"].shape == (1, 32, 32)
+    volume = dataset.volumes[0]
+    assert item["image"].untyped_storage().data_ptr() == volume.image.untyped_storage().data_ptr()
+    torch.testing.assert_close(item["image"][1], volume.image[0, 2])
+    assert len(dataset) == sum(v.num_slices for v in dataset.volumes)
+    assert not dataset.presence()[0].any()
+    assert dataset.presence()[1].all()

@@ -1,0 +1,187 @@
+"""What MONAI and its model zoo check of a bundle: schema, properties, input and output, export; and the
+adapted one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+
+from tests.builders import BUNDLES, REPOSITORY
+from tests.integration.commands import ABDOMEN, QUICK_ADAPT, SAMPLING, run_in_process
+
+SCHEMA = REPOSITORY.parent / "shared" / "schema" / "meta_schema_20240725.json"
+NAMES = sorted(p.name for p in BUNDLES.iterdir() if (p / "configs").is_dir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metadata_follows_the_official_schema(name):
+    if not SCHEMA.is_file():
+        pytest.skip("the official schema is not beside this checkout")
+    verify_metadata(meta_file=str(BUNDLES / name / "configs" / "metadata.json"), filepath=str(SCHEMA))
+    metadata = json.loads((BUNDLES / name / "configs" / "metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"]
+    assert "not for diagnosis" in metadata["intended_use"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("configs", "kind"),
+    [
+        (("train",), "train"),
+        (("train", "small"), "train"),
+        (("train", "evaluate"), "train"),
+        (("inference",), "infer"),
+        (("inference", "small"), "infer"),
+    ],
+)
+def test_required_properties_are_there(name, configs, kind, tmp_path):
+    workflow = ConfigWorkflow(
+        config_file=[str(BUNDLES / name / "configs" / f"{c}.json") for c in configs],
+        workflow_type=kind,
+        logging_file=False,
+        bundle_root=str(BUNDLES / name),
+        output_dir=str(tmp_path / "out"),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_takes_and_gives_what_the_metadata_say(name):
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(BUNDLES / name / "configs" / "metadata.json"),
+        config_file=str(BUNDLES / name / "configs" / "inference.json"),
+        device="cpu",
+        n=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def adapted(phantoms, source_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("adapted") / "run"
+    run_in_process(
+        ABDOMEN,
+        ("adapt", "small"),
+        dataset_dir=phantoms,
+        release=source_run / "release",
+        output_dir=out,
+        **QUICK_ADAPT,
+    )
+    return out
+
+
+def test_adapted_bundle_runs_by_itself_with_stock_monai(adapted, phantoms, tmp_path):
+    """Outside the repository, without small.json: the bundle has its own network and weights."""
+    images = next(phantoms.rglob("img"))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "monai.bundle",
+            "run",
+            "--config_file",
+            "configs/inference.json",
+            "--bundle_root",
+            ".",
+            "--dataset_dir",
+            str(images),
+            "--output_dir",
+            str(tmp_path / "masks"),
+        ],
+        cwd=adapted / "bundle",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "masks").glob("*_seg.nii.gz"))) == 4
+
+
+def test_adapted_bundle_exports_to_torchscript(adapted, tmp_path):
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(adapted / "bundle" / "models" / "model.pt"),
+        meta_file=str(adapted / "bundle" / "configs" / "metadata.json"),
+        config_file=str(adapted / "bundle" / "configs" / "inference.json"),
+        key_in_ckpt="",
+    )
+    scripted = torch.jit.load(str(tmp_path / "model.ts"))
+    assert scripted(torch.zeros(1, 3, 64, 64)).shape == (1, 5, 64, 64)
+
+
+def test_adapted_bundle_passes_the_same_checks(adapted):
+    bundle = adapted / "bundle"
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        config_file=str(bundle / "configs" / "inference.json"),
+        device="cpu",
+        n=2,
+    )
+    workflow = ConfigWorkflow(
+        config_file=str(bundle / "configs" / "inference.json"),
+        workflow_type="infer",
+        logging_file=False,
+        bundle_root=str(bundle),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert set(torch.load(bundle / "models" / "model.pt", weights_only=True)) == set(
+        torch.load(adapted / "adapted.pt", weights_only=True)
+    )
+
+
+SCANS = REPOSITORY.parent / "shared" / "data"
+
+
+def segment(source_run, folder, domain, out):
+    run_in_process(
+        ABDOMEN,
+        ("inference", "small"),
+        dataset_dir=folder,
+        domain=domain,
+        checkpoint=source_run / "release" / "model.pt",
+        output_dir=out,
+        **SAMPLING,
+    )
+    return sorted(out.glob("*_seg.nii.gz"))
+
+
+@pytest.mark.skipif(not SCANS.is_dir(), reason="the real scans are not beside this checkout")
+@pytest.mark.parametrize(("name", "domain"), [("ct_image", "target"), ("mr_image", "source")])
+def test_masks_of_real_nifti_scans_lie_on_their_grid(source_run, tmp_path, name, domain):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    shutil.copy(SCANS / "abdomen_examples" / f"{name}.nii.gz", scans)
+    (mask,) = segment(source_run, scans, domain, tmp_path / "out")
+    scan, segmentation = nib.load(scans / f"{name}.nii.gz"), nib.load(mask)
+    assert segmentation.shape == scan.shape
+    np.testing.assert_array_equal(segmentation.affine, scan.affine)
+    np.testing.assert_array_equal(segmentation.get_sform(), segmentation.get_qform())
+
+
+@pytest.mark.skipif(not SCANS.is_dir(), reason="the real scans are not beside this checkout")
+@pytest.mark.parametrize(("name", "domain"), [("CT", "target"), ("MR_T1", "source")])
+def test_masks_of_real_dicom_series_lie_on_their_grid(source_run, tmp_path, name, domain):
+    """Against the geometry that ITK's own DICOM reader gives the series."""
+    folder = SCANS / "ibsi_sts" / "dicom" / "STS_008" / name
+    (mask,) = segment(source_run, folder, domain, tmp_path / "out")
+    segmentation = sitk.ReadImage(str(mask))
+    series = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+    assert segmentation.GetSize() == series.GetSize()
+    np.testing.assert_allclose(segmentation.GetOrigin(), series.GetOrigin(), atol=1e-3)
+    np.testing.assert_allclose(segmentation.GetSpacing(), series.GetSpacing(), atol=1e-4)
+    np.testing.assert_allclose(segmentation.GetDirection(), series.GetDirection(), atol=1e-5)

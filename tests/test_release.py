@@ -1,0 +1,116 @@
+"""The source release: round trip, verification, fit to a configuration, nothing of a single subject."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from monai_sfda.catalog import ABDOMEN, SOFT_TISSUE
+from monai_sfda.errors import CheckpointError, ReleaseError
+from monai_sfda.release import Release, load_into, load_weights
+from tests.builders import release, small_network
+
+
+def test_round_trip(tmp_path):
+    network = small_network()
+    written = release(network)
+    digest = written.write(tmp_path / "release")
+    back = Release.read(tmp_path / "release")
+    assert back.sha256 == digest
+    assert (back.task, back.labels, back.preprocessing) == (
+        written.task,
+        written.labels,
+        written.preprocessing,
+    )
+    assert back.class_ratio == written.class_ratio
+    assert all(torch.equal(back.state_dict[k], v) for k, v in network.state_dict().items())
+    assert torch.equal(back.prototypes.mean, written.prototypes.mean)
+    assert {p.name for p in (tmp_path / "release").iterdir()} == {
+        "model.pt",
+        "prototypes.safetensors",
+        "release.json",
+    }
+
+
+def test_model_file_is_a_bare_state_dict(tmp_path):
+    release(small_network()).write(tmp_path / "release")
+    content = torch.load(tmp_path / "release" / "model.pt", weights_only=True)
+    assert set(content) == set(small_network().state_dict())
+
+
+def test_a_newer_release_takes_the_place_of_the_older(tmp_path):
+    release(small_network(seed=0)).write(tmp_path / "release")
+    digest = release(small_network(seed=1)).write(tmp_path / "release")
+    assert Release.read(tmp_path / "release").sha256 == digest
+    assert [p.name for p in tmp_path.iterdir()] == ["release"]
+
+
+@pytest.mark.parametrize("name", ["model.pt", "prototypes.safetensors"])
+def test_altered_and_missing_files_are_refused(tmp_path, name):
+    release(small_network()).write(tmp_path / "release")
+    path = tmp_path / "release" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ReleaseError, match=f"altered.*{name}"):
+        Release.read(tmp_path / "release")
+    path.unlink()
+    with pytest.raises(ReleaseError, match="missing"):
+        Release.read(tmp_path / "release")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 99}', '{"schema_version": 1}'])
+def test_damaged_manifest_is_a_release_error(tmp_path, text):
+    release(small_network()).write(tmp_path / "release")
+    (tmp_path / "release" / "release.json").write_text(text)
+    with pytest.raises(ReleaseError):
+        Release.read(tmp_path / "release")
+
+
+def test_no_release_names_the_command(tmp_path):
+    with pytest.raises(ReleaseError, match=r"train\.json"):
+        Release.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "task", "network_def", "pixel", "message"),
+    [
+        ({}, SOFT_TISSUE, {"name": "small"}, 3.2, "task 'abdomen'"),
+        ({}, ABDOMEN, {"name": "large"}, 3.2, r"another network.*small\.json"),
+        ({}, ABDOMEN, {"name": "small"}, 1.6, r"3\.2 mm.*small\.json"),
+        ({"domain": "target"}, ABDOMEN, {"name": "small"}, 3.2, "target domain's labels"),
+    ],
+)
+def test_release_of_something_else_is_refused(changes, task, network_def, pixel, message):
+    with pytest.raises(ReleaseError, match=message):
+        release(small_network(), **changes).require(task, network_def, pixel)
+
+
+def test_manifest_holds_no_path_and_no_subject(tmp_path):
+    release(small_network()).write(tmp_path / "release")
+    text = (tmp_path / "release" / "release.json").read_text()
+    assert str(tmp_path) not in text
+    manifest = json.loads(text)
+    assert "not for diagnosis" in manifest["intended_use"]
+    assert set(manifest["class_ratio"]) == {"mean", "std", "subjects"}
+
+
+def test_checkpoint_of_another_network_names_small_json(tmp_path):
+    torch.save(small_network(embedding=6).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"another network.*small\.json"):
+        load_into(small_network(), load_weights(tmp_path / "model.pt"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04"])
+def test_damaged_checkpoint(tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.pt"):
+        load_weights(tmp_path / "model.pt")
+
+
+def test_checkpoint_that_is_no_state_dict(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="bare state dict"):
+        load_weights(tmp_path / "model.pt")

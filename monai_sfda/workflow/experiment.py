@@ -7,6 +7,8 @@ is not run again, so that an interrupted comparison goes on.
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import sys
 import time
@@ -67,6 +69,11 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
         f"bundle '{task.bundle}' is not found",
         remedy="run from the checkout, or give its bundles folder with --bundles",
     )
+
+
+def machine() -> dict[str, Any]:
+    """What a recorded result was made on, without names."""
+    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
 
 
 @dataclass

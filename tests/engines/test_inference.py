@@ -52,9 +52,9 @@ def test_every_voxel_gets_its_own_class(codes, tilted, slice_axis, spacing):
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "LAS"])
 @pytest.mark.parametrize("tilted", [False, True])
 def test_a_ball_in_world_coordinates_is_found_where_it_is(codes, tilted):
-    """Through resampling too: the same ball in the room, stored in any orientation, gives the same ball back."""
+    """Through resampling too: the same ball in the room, stored in any way, gives the same ball back."""
     affine = oblique(affine_of(codes, (0.9, 0.9, 4.0))) if tilted else affine_of(codes, (0.9, 0.9, 4.0))
-    shape = tuple(int(round(90 / s)) for s in np.linalg.norm(affine[:3, :3], axis=0))
+    shape = tuple(round(90 / s) for s in np.linalg.norm(affine[:3, :3], axis=0))
     world = nib.affines.apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
     centre = nib.affines.apply_affine(affine, (np.array(shape) - 1) / 2) + np.array([9.0, -7.0, 3.0])
     ball = np.linalg.norm(world - centre, axis=-1) < 22

@@ -95,16 +95,16 @@ def test_stopped_run_goes_on_to_the_same_weights(datalist, tmp_path, make, stop_
     whole = make(datalist, tmp_path / "whole", checkpoint_interval=3)
     whole.run()
 
-    class Stopped(RuntimeError):
+    class StoppedError(RuntimeError):
         pass
 
     def stop(engine):
         if engine.state.iteration == stop_at:
-            raise Stopped
+            raise StoppedError
 
     first = make(datalist, tmp_path / "parts", checkpoint_interval=3)
     first.add_event_handler(Events.ITERATION_STARTED, stop)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         first.run()
     assert (tmp_path / "parts" / CHECKPOINT).is_file()
     second = make(datalist, tmp_path / "parts", checkpoint_interval=3)

@@ -12,7 +12,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
@@ -179,8 +179,8 @@ def test_masks_of_real_dicom_series_lie_on_their_grid(source_run, tmp_path, name
     """Against the geometry that ITK's own DICOM reader gives the series."""
     folder = SCANS / "ibsi_sts" / "dicom" / "STS_008" / name
     (mask,) = segment(source_run, folder, domain, tmp_path / "out")
-    segmentation = sitk.ReadImage(str(mask))
-    series = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+    segmentation = SimpleITK.ReadImage(str(mask))
+    series = SimpleITK.ReadImage(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
     assert segmentation.GetSize() == series.GetSize()
     np.testing.assert_allclose(segmentation.GetOrigin(), series.GetOrigin(), atol=1e-3)
     np.testing.assert_allclose(segmentation.GetSpacing(), series.GetSpacing(), atol=1e-4)

@@ -150,7 +150,7 @@ def test_method_without_a_setting_says_so():
 
 
 def test_keras_eps_gives_kerass_own_steps():
-    """Against Keras's update written out: lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + eps), lr / (1 + decay t)."""
+    """Against the update written out: lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + eps), lr / (1 + decay t)."""
     settings = MethodSettings(adam_eps=0.1, keras_eps=True, decay=0.01)
     weight = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
     optimizer = torch.optim.Adam([weight], lr=0.5, eps=0.1)

@@ -83,8 +83,8 @@ def as_markdown(rows: list[dict[str, Any]], structures: list[str], command: str)
     lines = [
         "# SFS on abdomen phantoms, MR to CT",
         "",
-        "Phantom results: simulated scans, not patients. `small.json`, 12 subjects a domain (9 to train or adapt,",
-        f"3 to test), whole volumes, {rows[0]['seeds']} seeds of phantoms, training and adaptation.",
+        "Phantom results: simulated scans, not patients. `small.json`, 12 subjects a domain (9 to train or",
+        f"adapt, 3 to test), whole volumes, {rows[0]['seeds']} seeds of phantoms, training and adaptation.",
         f"Made by `{command}`.",
         "",
         "| " + " | ".join(head) + " |",

@@ -166,13 +166,16 @@ class StackDataset(Dataset[dict[str, Any]]):
 
     def _read(self, case: Case) -> CachedVolume:
         scan, label = read_case(case, self.task, self.domain, with_label=self.labels)
-        image, grid = self.preprocessing.image(scan.array, scan.affine)
+        data = {"image": scan.array, "affine": scan.affine} | (
+            {} if label is None else {"label": label[None]}
+        )
+        data = self.preprocessing.transform("image", () if label is None else "label")(data)
+        image = data["image"]
         padded, _ = pad_plane(image, self.image_size, float(image.min()))
         n = self.preprocessing.stack_slices
         slices = None
         if label is not None:
-            slices, _ = pad_plane(self.preprocessing.label(label, grid), self.image_size, 0)
-            slices = self._centre(slices).contiguous()
+            slices = self._centre(pad_plane(data["label"], self.image_size, 0)[0]).contiguous()
         return CachedVolume(case, clamp_edges(self._centre(padded), n), slices, num_slices=image.shape[0])
 
     def _centre(self, slices: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ class Method(ABC, Generic[S]):
 
     Class attributes:
         name: as given to `--method`.
+        title: as the field writes it.
         requires: what it needs: `prototypes`, `batchnorm`, `class_ratio`, `source_data`.
         source: the paper.
         settings_class: its settings with the paper's defaults.
@@ -53,6 +54,7 @@ class Method(ABC, Generic[S]):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     requires: ClassVar[frozenset[str]] = frozenset()
     source: ClassVar[str]
     settings_class: ClassVar[type[MethodSettings]]

@@ -14,6 +14,7 @@ class NoAdaptation(Method[MethodSettings]):
     """Takes no step; adapted weights are the release's."""
 
     name = "none"
+    title = "no adaptation"
     source = "baseline"
     settings_class = MethodSettings
     takes_steps = False

@@ -72,6 +72,7 @@ class SFS(Method[SFSSettings]):
     """Algorithm 1 of the paper; see the module's text."""
 
     name = "sfs"
+    title = "SFS"
     requires = frozenset({"prototypes"})
     source = (
         "Stan and Rostami, Privacy Preserving Domain Adaptation for Semantic Segmentation of Medical Images"

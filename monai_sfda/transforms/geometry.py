@@ -8,11 +8,16 @@ stay where they are, so the way back is the same map read backwards, for every o
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -127,3 +132,46 @@ def slice_grid(
         pixel_mm=(extent[0] / sampled[0], extent[1] / sampled[1]),
         slice_mm=turned_spacing[slice_axis],
     )
+
+
+class SlicePlanesd(MapTransform):
+    """Cuts scans (C, X, Y, Z) of a dictionary into in-plane resampled slices (S, C, H, W).
+
+    All keys share one grid, that of `affine`; the grid is added as `grid`, for the way back.
+
+    Args:
+        keys: intensities, resampled bilinearly.
+        label_keys: classes, resampled by the nearest pixel.
+        slice_axis: 0 sagittal, 1 coronal, 2 axial.
+        pixel_size_mm: in-plane pixel size; None keeps the scan's own.
+        affine_key, grid_key: where the affine stands and the grid goes.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_keys: KeysCollection = (),
+        slice_axis: int = 2,
+        pixel_size_mm: float | None = None,
+        affine_key: str = "affine",
+        grid_key: str = "grid",
+    ) -> None:
+        super().__init__(keys)
+        self.label_keys = ensure_tuple(label_keys)
+        self.slice_axis = slice_axis
+        self.pixel_size_mm = pixel_size_mm
+        self.affine_key = affine_key
+        self.grid_key = grid_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        shape = d[self.first_key(d)].shape[1:]
+        grid = slice_grid(
+            shape, d[self.affine_key], slice_axis=self.slice_axis, pixel_size_mm=self.pixel_size_mm
+        )
+        for key in self.key_iterator(d):
+            d[key] = grid.resample(grid.to_slices(d[key]).float())
+        for key in self.label_keys:
+            d[key] = grid.resample_labels(grid.to_slices(d[key]))
+        d[self.grid_key] = grid
+        return d

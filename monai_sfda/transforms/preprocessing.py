@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
+from monai.config import KeysCollection
+from monai.transforms import Compose
 from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_sfda.catalog import Domain, Intensity, Task, find_task
 from monai_sfda.errors import ReleaseError
-from monai_sfda.transforms.geometry import SliceGrid, slice_grid
+from monai_sfda.transforms.geometry import SliceGrid, SlicePlanesd, slice_grid
+from monai_sfda.transforms.intensity import NormaliseIntensityd
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Preprocessing:
 
     def image(self, array: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[Tensor, SliceGrid]:
         """A scan (C, X, Y, Z) as normalised slices (S, C, H', W') float32, and where they lie."""
-        grid = self.grid(array.shape[1:], affine)
-        slices = grid.resample(grid.to_slices(array).float())
-        return torch.stack(
-            [normalise(slices[:, c], self.intensity) for c in range(slices.shape[1])], dim=1
-        ), grid
+        out = self.transform()({"image": array, "affine": affine})
+        return out["image"], out["grid"]
+
+    def transform(self, keys: KeysCollection = "image", label_keys: KeysCollection = ()) -> Compose:
+        """The same as dictionary transforms, for a dictionary that has the scan's `affine` too."""
+        slices = SlicePlanesd(keys, label_keys, self.slice_axis, self.pixel_size_mm)
+        return Compose([slices, NormaliseIntensityd(keys, self.intensity)])
 
     def label(self, array: NDArray[np.uint8], grid: SliceGrid) -> Tensor:
         """A label (X, Y, Z) as slices (S, 1, H', W') uint8 on the image's grid."""
@@ -89,22 +93,3 @@ def task_preprocessing(task: str, domain: str, pixel_size_mm: float | None = Non
     """`preprocessing_for` by names, for configurations."""
     found = find_task(task)
     return preprocessing_for(found, found.domain(domain), pixel_size_mm=pixel_size_mm)
-
-
-def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
-    """Window or percentiles, then (v - mean) / standard deviation over the volume, then the clip.
-
-    A constant volume becomes zero everywhere.
-
-    Args:
-        volume: any shape, float32.
-        intensity: what to do.
-    """
-    if intensity.window is not None:
-        volume = volume.clamp(*intensity.window)
-    if intensity.percentiles is not None:
-        low, high = np.percentile(volume.numpy(), intensity.percentiles)
-        volume = volume.clamp(float(low), float(high))
-    std, mean = torch.std_mean(volume.double(), correction=0)
-    volume = (volume - mean.float()) / std.float().clamp_min(1e-6)
-    return volume if intensity.clip is None else volume.clamp(-intensity.clip, intensity.clip)

@@ -50,9 +50,9 @@ def report_of_run(
             summaries.setdefault("centre blob", read_summary(blob))
     signals = record["signals"]
     content = ReportContent(
-        title=f"Adaptation by {record['method']}",
+        title=f"Adaptation: {record['title']}",
         task=record["task"],
-        method=f"{record['method']} ({record['source']})",
+        method=f"{record['title']} ({record['source']})",
         verdict=None,
         reasons=[
             *record["reasons"],

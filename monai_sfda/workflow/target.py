@@ -120,6 +120,7 @@ def adapt(
         "schema_version": 1,
         "task": task.name,
         "method": chosen.name,
+        "title": chosen.title,
         "source": chosen.source,
         "settings": trainer.describe(),
         "release_sha256": loaded.sha256,

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose
 
 from monai_sfda.catalog import ABDOMEN, Intensity
 from monai_sfda.errors import ReleaseError
-from monai_sfda.transforms import Preprocessing, normalise, preprocessing_for
+from monai_sfda.transforms import AdjacentSlicesd, Preprocessing, normalise, preprocessing_for
 
 
 def test_window_then_zero_mean_unit_variance_then_clip():
@@ -54,3 +55,20 @@ def test_slices_of_a_scan_have_the_scans_grid():
         20,
         15,
     )
+
+
+def test_pipeline_of_dictionary_transforms_is_the_same():
+    """What MONAI users put into a Compose gives what the bundles compute."""
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=(1, 40, 30, 5)).astype(np.float32) * 100
+    label = rng.integers(0, 5, (1, 40, 30, 5)).astype(np.uint8)
+    affine = np.diag([2.0, -2.0, 5.0, 1.0])
+    preprocessing = preprocessing_for(ABDOMEN, ABDOMEN.target, pixel_size_mm=4.0)
+    image, grid = preprocessing.image(array, affine)
+    pipeline = Compose(
+        [preprocessing.transform("image", "label"), AdjacentSlicesd("stacks", 3, allow_missing_keys=True)]
+    )
+    out = pipeline({"image": array, "label": label, "affine": affine})
+    assert torch.equal(out["image"], image)
+    assert torch.equal(out["label"], preprocessing.label(label[0], grid))
+    assert out["grid"] == grid

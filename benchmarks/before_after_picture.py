@@ -1,4 +1,4 @@
-"""The README's picture, from a demo's folder: a CT phantom under source model, adapted model, and the reference.
+"""The README picture, from a demo folder: a CT phantom under source model, adapted model, and the reference.
 
 python benchmarks/before_after_picture.py runs/demo docs/images/before_after.png
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from monai_sfda.engines.base import StepTrainer
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.losses import segmentation_cross_entropy
 from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.release import file_sha256, load_into, load_weights
 
 
 class TrainingSettings(BaseModel):
@@ -84,7 +86,17 @@ class SupervisedTrainer(StepTrainer):
         self.learning_rate = self.settings.learning_rate if learning_rate is None else float(learning_rate)
         options.setdefault("epoch_length", self.settings.epoch_length)
         super().__init__(network, dataset, title="train", **options)
+        self.first_weights = "random"
         self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Starts from a checkpoint's weights instead of random ones.
+
+        Raises:
+            CheckpointError: when it cannot be read or is of another network.
+        """
+        load_into(self.network, load_weights(checkpoint), checkpoint.name)
+        self.first_weights = file_sha256(checkpoint)
 
     def make_optimizer(self) -> torch.optim.Adam:
         """Adam over all parameters."""
@@ -120,6 +132,7 @@ class SupervisedTrainer(StepTrainer):
         """All settings."""
         return {
             **self.settings.model_dump(),
+            "first_weights": self.first_weights,
             "learning_rate": self.learning_rate,
             "max_epochs": self.state.max_epochs,
             "epoch_length": self.state.epoch_length,

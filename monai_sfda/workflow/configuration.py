@@ -6,6 +6,7 @@ import copy
 import sys
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser
 
 from monai_sfda.errors import SettingError, nearest
@@ -92,5 +93,34 @@ def check_keys(configuration: dict[str, Any]) -> None:
 
 
 def start() -> None:
-    """First step of every run: refuses mistyped keys."""
-    check_keys(current_configuration())
+    """First step of every run: refuses mistyped keys and impossible devices, and seeds what is random.
+
+    The network's first weights are drawn when MONAI instantiates it, after this.
+
+    Raises:
+        SettingError: naming the key.
+    """
+    configuration = current_configuration()
+    check_keys(configuration)
+    check_device(configuration.get("device", "cpu"))
+    seed = configuration.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise SettingError(f"seed cannot be {seed!r}", remedy="use a whole number from 0")
+    torch.manual_seed(seed)
+
+
+def check_device(device: object) -> None:
+    """Refuses a device that this machine or this build of torch does not have.
+
+    Raises:
+        SettingError: naming the device.
+    """
+    if not isinstance(device, str) or device.startswith("$"):
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise SettingError(
+            f"device '{device}' cannot be used ({str(error).splitlines()[0]})",
+            remedy="use cpu, or cuda on a GPU machine",
+        ) from error

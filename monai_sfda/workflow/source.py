@@ -12,7 +12,7 @@ from monai_sfda.engines import SliceStackInferer, SupervisedTrainer, segment_sca
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
 from monai_sfda.errors import DataError
-from monai_sfda.evaluation.metrics import score_case
+from monai_sfda.evaluation.metrics import largest_component, score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.release import Release
 from monai_sfda.transforms import preprocessing_for
@@ -22,7 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    trainer: SupervisedTrainer, validation: ScanDataset, inferer: SliceStackInferer, *, rho: float = 0.97
+    trainer: SupervisedTrainer,
+    validation: ScanDataset,
+    inferer: SliceStackInferer,
+    *,
+    checkpoint: str | Path | None = None,
+    keep_largest: bool = False,
+    rho: float = 0.97,
 ) -> None:
     """Trains, fits the prototypes, validates on held-out scans, and writes `output_dir/release`.
 
@@ -33,12 +39,16 @@ def train(
         trainer: on the labelled split.
         validation: held-out labelled scans of the same domain; may have none.
         inferer: slices to logits.
+        checkpoint: weights to start from; None starts from random ones.
+        keep_largest: validate the largest connected component of each structure alone.
         rho: confidence threshold of the prototypes.
 
     Raises:
         DataError, SettingError, CheckpointError, OutputError: see their texts; nothing is half-written.
     """
     network_def = copy.deepcopy(current_configuration()["network_def"])
+    if checkpoint is not None:
+        trainer.start_from(Path(checkpoint))
     held_out = _held_out(validation)
     trainer.run()
     dataset, task, network, device = (
@@ -62,6 +72,8 @@ def train(
                 scan, label = validation.read(case)
                 assert label is not None  # the validation set reads labels
                 segmentation = segment_scan(scan, network, dataset.preprocessing, inferer, device)
+                if keep_largest:
+                    segmentation = largest_component(segmentation, task.labels)
                 scores += score_case(case.number, segmentation, label, scan.spacing_mm, task.labels)
                 progress(done, len(held_out.cases))
     summary = (
@@ -75,7 +87,7 @@ def train(
             cases=len(held_out.cases),
             protocol={
                 "name": "whole_volume",
-                "largest_component": False,
+                "largest_component": keep_largest,
                 "split_source": held_out.split_source,
             },
         )

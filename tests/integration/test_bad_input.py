@@ -205,6 +205,8 @@ def test_checkpoint_of_another_network_names_small_json(phantoms, source_run, tm
         ({"learningrate": 1}, "learning_rate"),
         ({"methd": "sfs"}, "method"),
         ({"method": "sfss"}, "sfs"),
+        ({"device": "cuda:99"}, "device 'cuda:99'"),
+        ({"seed": "one"}, "seed"),
         ({"method_settings": {"swd_wieght": 1}}, "swd_weight"),
         ({"class_proportions": "target"}, "class_proportions"),
         ({"method": "none", "class_proportions": "source"}, "no setting 'class_proportions'"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 from monai.bundle import ConfigParser
 
 from monai_sfda.catalog import find_task
@@ -38,14 +37,13 @@ def main(run: Path, picture: Path) -> None:
         )
         columns[title] = segment_scan(scan, network.eval(), preprocessing, inferer, "cpu")
     columns["reference"] = reference
-    image = as_ras(scan.array[0], scan.affine)
-    shown = {title: None if c is None else as_ras(c, scan.affine) for title, c in columns.items()}
+    image, spacing_mm = as_ras(scan.array[0], scan.affine)
+    shown = {title: None if c is None else as_ras(c, scan.affine)[0] for title, c in columns.items()}
     slices = choose_slices(shown["reference"], 2)
-    x, y, _ = np.linalg.norm(scan.affine[:3, :3], axis=0)
     png = overlay_grid(
         [(t, [(image[..., s], None if c is None else c[..., s]) for s in slices]) for t, c in shown.items()],
         task.structures,
-        pixel_size_mm=(float(x), float(y)),
+        pixel_size_mm=spacing_mm[:2],
         window=(-125.0, 275.0),
     )
     write_atomically(picture, png)

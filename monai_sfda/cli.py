@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -101,6 +102,7 @@ def report(
 
 def main() -> None:
     """Entry point: our errors are one line and exit status 1."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
     except SfdaError as error:

@@ -54,6 +54,10 @@ class DataError(SfdaError):
     """A scan, a label, a datalist or a data folder cannot be used."""
 
 
+class NoScansError(DataError):
+    """A split that was asked for has no scan at all."""
+
+
 class SettingError(SfdaError):
     """A setting is unknown, of the wrong kind, or does not fit the others."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -54,13 +55,38 @@ def whole_folder(path: Path) -> Iterator[Path]:
             yield beside
             if path.exists():
                 path.rename(old)
-            beside.rename(path)
+            try:
+                beside.rename(path)
+            except BaseException:
+                if old.exists():
+                    old.rename(path)
+                raise
         finally:
             for leftover in (beside, old):
-                if leftover.exists():
+                if leftover.exists() and path.exists():
                     shutil.rmtree(leftover)
+            if beside.exists():
+                shutil.rmtree(beside)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a killed process left half-written in a run folder; whole files have other names."""
+    for leftover in folder.glob(".*.tmp*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def tensor_file(content: dict[str, Any]) -> bytes:
+    """What `torch.save` writes, as bytes: a full disk is then an `OSError`, which torch's writer hides."""
+    import torch  # the command line starts without it
+
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    return stream.getvalue()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from monai_sfda.errors import ReleaseError, SettingError
@@ -319,7 +319,7 @@ class Prototypes:
             "subjects": self.subjects,
         }
         metadata = {"rho": repr(self.rho), "warnings": "\n".join(self.warnings)}
-        save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata=metadata)
+        path.write_bytes(save({name: t.contiguous() for name, t in tensors.items()}, metadata=metadata))
 
     @staticmethod
     def load(path: Path) -> Prototypes:

@@ -21,11 +21,13 @@ from torch import Tensor
 
 from monai_sfda.catalog import Task
 from monai_sfda.errors import CheckpointError, ReleaseError
-from monai_sfda.files import whole_folder
+from monai_sfda.files import tensor_file, whole_folder
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.transforms import Preprocessing
 
 SCHEMA_VERSION = 1
+# Fewer subjects than this are never summarised in what leaves a site: a mean of one is that one.
+MINIMUM_SUBJECTS = 3
 MODEL, PROTOTYPES, MANIFEST = "model.pt", "prototypes.safetensors", "release.json"
 ANOTHER_NETWORK = "use the configuration of its training: stack small.json last exactly when training did"
 
@@ -50,6 +52,13 @@ class ClassRatio:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     subjects: int
+
+    @staticmethod
+    def from_json(data: dict[str, Any] | None) -> ClassRatio | None:
+        """Reads `release.json`'s form; None where too few subjects were behind it."""
+        if data is None:
+            return None
+        return ClassRatio(tuple(data["mean"]), tuple(data["std"]), int(data["subjects"]))
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class Release:
     image_size: tuple[int, int]
     state_dict: dict[str, Tensor] = field(repr=False)
     prototypes: Prototypes = field(repr=False)
-    class_ratio: ClassRatio
+    class_ratio: ClassRatio | None
     validation: dict[str, Any]
     training: dict[str, Any]
     versions: dict[str, str] = field(default_factory=package_versions)
@@ -93,7 +102,8 @@ class Release:
             OutputError: when the folder cannot be written.
         """
         with whole_folder(folder) as beside:
-            torch.save({name: t.detach().cpu() for name, t in self.state_dict.items()}, beside / MODEL)
+            weights = tensor_file({name: t.detach().cpu() for name, t in self.state_dict.items()})
+            (beside / MODEL).write_bytes(weights)
             self.prototypes.save(beside / PROTOTYPES)
             manifest = {
                 "schema_version": SCHEMA_VERSION,
@@ -104,7 +114,7 @@ class Release:
                 "network_def": self.network_def,
                 "preprocessing": {name: p.to_json() for name, p in self.preprocessing.items()},
                 "image_size": list(self.image_size),
-                "class_ratio": asdict(self.class_ratio),
+                "class_ratio": None if self.class_ratio is None else asdict(self.class_ratio),
                 "prototypes": {
                     "rho": self.prototypes.rho,
                     "pixels": [int(n) for n in self.prototypes.count],
@@ -114,6 +124,7 @@ class Release:
                 "validation": self.validation,
                 "training": self.training,
                 "versions": self.versions,
+                "minimum_subjects": MINIMUM_SUBJECTS,
                 "files": {name: file_sha256(beside / name) for name in (MODEL, PROTOTYPES)},
                 "intended_use": "research; not for diagnosis",
             }
@@ -145,6 +156,8 @@ class Release:
                     path=manifest_path,
                     remedy="install the version of monai_sfda that wrote it",
                 )
+            if not {MODEL, PROTOTYPES} <= manifest["files"].keys():
+                raise ReleaseError(f"{MANIFEST} names not all files", path=manifest_path, remedy=ask_again)
             for name, expected in manifest["files"].items():
                 path = folder / name
                 if Path(name).name != name or not path.is_file():
@@ -162,11 +175,7 @@ class Release:
                 image_size=(int(manifest["image_size"][0]), int(manifest["image_size"][1])),
                 state_dict=load_weights(folder / MODEL),
                 prototypes=Prototypes.load(folder / PROTOTYPES),
-                class_ratio=ClassRatio(
-                    tuple(manifest["class_ratio"]["mean"]),
-                    tuple(manifest["class_ratio"]["std"]),
-                    int(manifest["class_ratio"]["subjects"]),
-                ),
+                class_ratio=ClassRatio.from_json(manifest["class_ratio"]),
                 validation=manifest["validation"],
                 training=manifest["training"],
                 versions=manifest["versions"],
@@ -177,7 +186,7 @@ class Release:
                 f"{MANIFEST} cannot be read ({type(error).__name__}: {error})", path=folder, remedy=ask_again
             ) from error
 
-    def require(self, task: Task, network_def: dict[str, Any], pixel_size_mm: float | None) -> None:
+    def require(self, task: Task, network_def: dict[str, Any], preprocessing: Preprocessing) -> None:
         """Checks that the release fits a configuration.
 
         Raises:
@@ -197,19 +206,23 @@ class Release:
             )
         if self.network_def != network_def:
             raise ReleaseError("the release is of another network", path=MANIFEST, remedy=ANOTHER_NETWORK)
-        trained = self.preprocessing["source"].pixel_size_mm
-        if trained != pixel_size_mm:
-            raise ReleaseError(
-                f"the release has pixels of {trained} mm, the configuration asks for {pixel_size_mm}",
-                path=MANIFEST,
-                remedy=ANOTHER_NETWORK,
-            )
+        trained, asked = self.preprocessing["target"].to_json(), preprocessing.to_json()
+        for name in ("pixel_size_mm", "slice_axis", "stack_slices", "intensity"):
+            if trained[name] != asked[name]:
+                raise ReleaseError(
+                    f"the release's {name} is {trained[name]}, the configuration's {asked[name]}",
+                    path=MANIFEST,
+                    remedy=ANOTHER_NETWORK,
+                )
 
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from monai_sfda.catalog import ABDOMEN, SOFT_TISSUE
 from monai_sfda.errors import CheckpointError, ReleaseError
 from monai_sfda.release import Release, load_into, load_weights
+from monai_sfda.transforms import preprocessing_for
 from tests.builders import release, small_network
 
 
@@ -79,13 +80,14 @@ def test_no_release_names_the_command(tmp_path):
     [
         ({}, SOFT_TISSUE, {"name": "small"}, 3.2, "task 'abdomen'"),
         ({}, ABDOMEN, {"name": "large"}, 3.2, r"another network.*small\.json"),
-        ({}, ABDOMEN, {"name": "small"}, 1.6, r"3\.2 mm.*small\.json"),
+        ({}, ABDOMEN, {"name": "small"}, 1.6, r"pixel_size_mm is 3\.2.*small\.json"),
         ({"domain": "target"}, ABDOMEN, {"name": "small"}, 3.2, "target domain's labels"),
     ],
 )
 def test_release_of_something_else_is_refused(changes, task, network_def, pixel, message):
+    asked = preprocessing_for(ABDOMEN, ABDOMEN.target, pixel_size_mm=pixel)
     with pytest.raises(ReleaseError, match=message):
-        release(small_network(), **changes).require(task, network_def, pixel)
+        release(small_network(), **changes).require(task, network_def, asked)
 
 
 def test_manifest_holds_no_path_and_no_subject(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_sfda.catalog import LabelRange, Task
 from monai_sfda.data.case import Case
-from monai_sfda.errors import DataError, nearest
+from monai_sfda.errors import DataError, NoScansError, nearest
 
 SPLIT_KEYS = {"train": ("training",), "val": ("validation",), "test": ("test", "testing")}
 """Keys of a plain MONAI list, by split."""
@@ -133,7 +133,7 @@ def _items(content: Mapping[str, Any], domain: str, split: str, path: Path) -> l
     items = [item for key in wanted for item in _list(content, key, path)]
     if not items:
         found = [f"{key} ({len(_list(content, key, path))})" for key in (*named, *plain)]
-        raise DataError(
+        raise NoScansError(
             f"no scans for the {split} split of the {domain} domain",
             remedy=f"add '{wanted[0]}'; the datalist has {', '.join(found) or 'no lists'}",
             path=path,

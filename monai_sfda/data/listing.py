@@ -15,7 +15,7 @@ from monai_sfda.data.folder import find_scans
 from monai_sfda.data.layout import FoundScan
 from monai_sfda.data.reading import CaseSummary, check_cases, read_case
 from monai_sfda.data.writing import write_segmentation
-from monai_sfda.errors import DataError, SettingError, nearest, report_errors_relative_to
+from monai_sfda.errors import DataError, NoScansError, SettingError, nearest, report_errors_relative_to
 
 __all__ = [
     "CaseList",
@@ -127,7 +127,7 @@ def _official(side: Domain, split: str, dataset_dir: Path, *, labels: bool) -> C
     present = [s for s in subjects if s in found]
     if not present:
         sizes = ", ".join(f"{name} {len(ids)}" for name, ids in side.splits.items())
-        raise DataError(
+        raise NoScansError(
             f"no scans for the {split} split of {side.title}: it has {len(subjects)} subjects, and the "
             f"{len(found)} found are others",
             remedy=f"use another split (subjects: {sizes}), complete the download, or give a datalist",

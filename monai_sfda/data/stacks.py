@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -155,6 +156,13 @@ class StackDataset(Dataset[dict[str, Any]]):
                 if progress is not None:
                     progress(done, len(cases))
             raise_first(errors, len(cases))
+            for volume in volumes:
+                if volume.image.shape[0] != volumes[0].image.shape[0]:
+                    raise DataError(
+                        f"{len(volume.image)} channels where the first scan has {len(volumes[0].image)}",
+                        path=volume.case.image[0],
+                        remedy="list the same channels for every scan",
+                    )
         self._volumes = volumes
         self._starts = np.cumsum([0, *(v.num_slices for v in volumes)])
 
@@ -199,6 +207,15 @@ class StackDataset(Dataset[dict[str, Any]]):
         if volume.label is not None:
             item["label"] = volume.label[position]
         return item
+
+    def digest(self) -> str:
+        """A hash of all that the cache holds: equal only for the same scans, preprocessed in the same way."""
+        total = hashlib.sha256()
+        for volume in self.volumes:
+            for tensor in (volume.image, volume.label):
+                if tensor is not None:
+                    total.update(str(tuple(tensor.shape)).encode() + tensor.numpy().tobytes())
+        return total.hexdigest()
 
     @property
     def volumes(self) -> Sequence[CachedVolume]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
+from monai_sfda.errors import SettingError
 from monai_sfda.methods.base import KerasAdam, Method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release, load_into
@@ -40,7 +41,12 @@ class AdaptationTrainer(StepTrainer):
         super().__init__(network, dataset, title=f"adapt ({method.name})", **options)
         self.method = method
         self.release = release
-        self.learning_rate = method.settings.learning_rate if learning_rate is None else float(learning_rate)
+        if learning_rate is not None and not method.takes_steps:
+            raise SettingError(
+                f"method '{method.name}' has no learning rate", remedy="leave learning_rate out"
+            )
+        own_rate = getattr(method.settings, "learning_rate", 0.0)
+        self.learning_rate = own_rate if learning_rate is None else float(learning_rate)
         load_into(self.network, release.state_dict)
         method.setup(self.network, release)
 

@@ -25,6 +25,7 @@ from monai_sfda.data.stacks import StackDataset, StackLoader
 from monai_sfda.engines.handlers import History, RunCheckpoint, attach_progress
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
+from monai_sfda.files import remove_leftovers
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.transforms import Augmentation, augment
 
@@ -135,9 +136,32 @@ class StepTrainer(Trainer):
 
     def fingerprint(self) -> str:
         """What must be equal for an unfinished run to go on."""
-        number_of_slices = [v.num_slices for v in self.dataset.volumes]
-        content = {"settings": self.describe(), "slices": number_of_slices, "epochs": self.state.max_epochs}
+        content = {"settings": self.describe(), "network": repr(self.network), "data": self.dataset.digest()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def check_fit(self) -> None:
+        """Runs one stack through the network, so that a misfit stops the run before it starts.
+
+        Raises:
+            SettingError: when the network cannot take the stacks.
+        """
+        item = self.dataset[0]["image"]
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                out = self.network(item[None].to(self.state.device))
+        except RuntimeError as error:
+            raise SettingError(
+                f"the network cannot take {item.shape[0]} channels of {item.shape[1]} x {item.shape[2]} "
+                f"pixels ({str(error).splitlines()[0]})",
+                remedy="image_size must be a multiple of the network's stride, "
+                "in_channels the scan's channels times stack_slices",
+            ) from error
+        if tuple(out.shape[-2:]) != tuple(item.shape[-2:]):
+            raise SettingError(
+                f"the network makes {tuple(out.shape[-2:])} pixels of {tuple(item.shape[-2:])}",
+                remedy="use an image_size that is a multiple of the network's stride",
+            )
 
     def run(self) -> None:  # type: ignore[override]
         """Reads the data, goes on with an unfinished run if there is one, and trains to the end.
@@ -148,22 +172,25 @@ class StepTrainer(Trainer):
         """
         with progress_bar(f"{self.title}: reading scans") as progress:
             self.dataset.prepare(progress)
+        self.check_fit()
+        remove_leftovers(self.output_dir)
         sampler = self.make_sampler()
         if self.state.epoch_length is None:
             self.state.epoch_length = sampler.epoch_length
-        self.optimizer = self.make_optimizer()
         interval = self.checkpoint_interval or self.state.epoch_length
-        checkpoint = RunCheckpoint(self.output_dir, self.fingerprint(), interval)
-        done = checkpoint.restore(self)
-        if self.takes_steps() and done < self.state.max_epochs * self.state.epoch_length:
+        self.checkpoint = RunCheckpoint(self.output_dir, self.fingerprint(), interval)
+        if not self.takes_steps():
+            return
+        self.optimizer = self.make_optimizer()
+        done = self.checkpoint.restore(self)
+        if done < self.state.max_epochs * self.state.epoch_length:
             self.state.iteration = done
             self.state.epoch = done // self.state.epoch_length
             self.data_loader = StackLoader(self.dataset, sampler, first_iteration=done)
             self.history.attach(self)
-            checkpoint.attach(self)
+            self.checkpoint.attach(self)
             attach_progress(self)
             super().run()
-        self.checkpoint = checkpoint
 
     def finish(self) -> None:
         """Removes the checkpoint; to be called when the results are written."""

@@ -15,7 +15,8 @@ from ignite.handlers import ProgressBar
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_sfda.errors import CheckpointError, OutputError, SettingError
-from monai_sfda.files import whole_file, write_atomically
+from monai_sfda.files import tensor_file, write_atomically
+from monai_sfda.release import load_into
 
 if TYPE_CHECKING:
     from monai_sfda.engines.base import StepTrainer
@@ -179,8 +180,7 @@ class RunCheckpoint:
             "extra": engine.extra_state(),
             "history": engine.history.rows,
         }
-        with whole_file(self.path) as beside:
-            torch.save(state, beside)
+        write_atomically(self.path, tensor_file(state))
 
     def restore(self, engine: StepTrainer) -> int:
         """Puts an engine back where its run stopped; returns the iterations done, 0 for a fresh run.
@@ -202,7 +202,7 @@ class RunCheckpoint:
             raise CheckpointError(
                 "the folder holds an unfinished run with other settings", path=self.path, remedy=remedy
             )
-        engine.network.load_state_dict(state["network"])
+        load_into(engine.network, state["network"], self.path)
         engine.optimizer.load_state_dict(state["optimizer"])
         engine.load_extra_state(state["extra"])
         engine.history.rows = [(int(i), str(n), float(v)) for i, n, v in state["history"]]

@@ -10,7 +10,7 @@ import torch
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import PrototypeFit
-from monai_sfda.release import ClassRatio
+from monai_sfda.release import MINIMUM_SUBJECTS, ClassRatio
 
 
 def fit_prototypes(
@@ -55,8 +55,11 @@ def fit_prototypes(
     return fit
 
 
-def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio:
-    """Share of each class in each subject's pixels: mean and standard deviation over subjects."""
+def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio | None:
+    """Share of each class in each subject's pixels: mean and standard deviation over subjects.
+
+    None with fewer than `MINIMUM_SUBJECTS`: a mean of one subject is that subject's value.
+    """
     counts: dict[str, torch.Tensor] = {}
     for volume in dataset.volumes:
         if volume.label is not None:
@@ -64,5 +67,7 @@ def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio:
             counts[volume.case.subject] = (
                 counts.get(volume.case.subject, torch.zeros(num_classes).double()) + histogram
             )
+    if len(counts) < MINIMUM_SUBJECTS:
+        return None
     ratios = np.stack([(c / c.sum()).numpy() for c in counts.values()])
     return ClassRatio(tuple(map(float, ratios.mean(0))), tuple(map(float, ratios.std(0))), len(counts))

@@ -220,12 +220,12 @@ class VolumeSegmentation(_VolumeRun):
             for done, case in enumerate(cases, start=1):
                 try:
                     scan, _ = self.dataset.read(case)
+                    segmentation = self._segment(segmenter, scan, case)
                 except DataError as error:
                     errors.append(error)
                     scans.append({"case": case.number, "error": error.what, "remedy": error.remedy})
                     logger.error("case %d: %s: %s", case.number, error.what, error.remedy)
                 else:
-                    segmentation = segmenter(scan)
                     write_segmentation(self.output_dir / f"{case.name}_seg.nii.gz", segmentation, scan)
                     scans.append(
                         {"case": case.number, "volume_ml": volumes_ml(segmentation, scan, task.labels)}
@@ -250,6 +250,20 @@ class VolumeSegmentation(_VolumeRun):
                 remedy=first.remedy,
             )
         return result
+
+    @staticmethod
+    def _segment(segmenter: Segmenter, scan: Scan, case: Case) -> NDArray[np.uint8]:
+        """The segmentation; a `DataError` for a scan that the network cannot take."""
+        try:
+            return segmenter(scan)
+        except RuntimeError as error:
+            raise DataError(
+                f"the network cannot take a scan of {scan.array.shape[0]} channels "
+                f"({str(error).splitlines()[0]})",
+                path=case.image[0],
+                root=case.root,
+                remedy="give scans with the channels that the model was trained with",
+            ) from error
 
 
 def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, labels: dict[str, int]) -> dict[str, float]:

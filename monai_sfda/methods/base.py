@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from monai_sfda.errors import SettingError, nearest
@@ -18,7 +17,13 @@ from monai_sfda.release import Release
 
 
 class MethodSettings(BaseModel):
-    """Settings common to all methods; an unknown one is an error.
+    """Base of all settings; an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StepSettings(MethodSettings):
+    """Settings common to all methods that take optimisation steps.
 
     Attributes:
         learning_rate: of the optimiser; `learning_rate` of the configuration replaces it when given.
@@ -29,13 +34,11 @@ class MethodSettings(BaseModel):
         batchnorm_statistics: `update` (running means follow the target) or `frozen`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    learning_rate: float = 1e-4
-    adam_eps: float = 1e-8
+    learning_rate: float = Field(1e-4, gt=0)
+    adam_eps: float = Field(1e-8, gt=0)
     keras_eps: bool = False
-    decay: float = 0.0
-    batchnorm_statistics: str = "update"
+    decay: float = Field(0.0, ge=0)
+    batchnorm_statistics: Literal["update", "frozen"] = "update"
 
 
 S = TypeVar("S", bound=MethodSettings)
@@ -94,7 +97,7 @@ class Method(ABC, Generic[S]):
     def set_mode(self) -> None:
         """Puts the network's modules into the mode of an adaptation step."""
         self.network.train()
-        if self.settings.batchnorm_statistics == "frozen":
+        if getattr(self.settings, "batchnorm_statistics", "update") == "frozen":
             for module in self.network.modules():
                 if is_batchnorm(module):
                     module.eval()
@@ -138,7 +141,7 @@ def parse_settings(
         if name not in known:
             raise SettingError(
                 f"method '{method}' has no setting '{name}'",
-                remedy=f"did you mean {', '.join(nearest(name, known))}?",
+                remedy=f"did you mean {', '.join(nearest(name, known))}?" if known else "leave it out",
             )
     try:
         return settings_class(**given)
@@ -164,7 +167,7 @@ class KerasAdam:
     times larger. `decay` is Keras's: lr / (1 + decay t), not weight decay.
     """
 
-    def __init__(self, optimizer: torch.optim.Adam, settings: MethodSettings, learning_rate: float) -> None:
+    def __init__(self, optimizer: torch.optim.Adam, settings: StepSettings, learning_rate: float) -> None:
         self.optimizer = optimizer
         self.settings = settings
         self.learning_rate = learning_rate
@@ -175,16 +178,3 @@ class KerasAdam:
             group["lr"] = self.learning_rate / (1 + self.settings.decay * (t - 1))
             if self.settings.keras_eps:
                 group["eps"] = self.settings.adam_eps / math.sqrt(1 - group["betas"][1] ** t)
-
-
-@contextmanager
-def frozen_parameters(*modules: nn.Module) -> Iterator[None]:
-    """Inside, the modules' parameters ask for no gradient."""
-    changed = [p for module in modules for p in module.parameters() if p.requires_grad]
-    for p in changed:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in changed:
-            p.requires_grad_(True)

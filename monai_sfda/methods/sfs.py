@@ -31,13 +31,13 @@ from torch.nn import functional
 
 from monai_sfda.errors import SettingError
 from monai_sfda.losses import draw_projections, sliced_wasserstein_distance
-from monai_sfda.methods.base import Method, MethodSettings
+from monai_sfda.methods.base import Method, StepSettings
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.networks.segmentation import classify_points
 from monai_sfda.release import Release
 
 
-class SFSSettings(MethodSettings):
+class SFSSettings(StepSettings):
     """Settings of SFS, the paper's defaults first.
 
     Attributes:
@@ -118,7 +118,8 @@ class SFS(Method[SFSSettings]):
         settings, alpha = self.settings, self.release.prototypes.weight
         if settings.class_proportions == "predicted":
             with torch.no_grad():
-                predicted = classify_points(self.network, target).softmax(1).mean(0).double().cpu()
+                logits = classify_points(self.network, target, dropout=False)
+                predicted = logits.softmax(1).mean(0).double().cpu()
             m = settings.proportion_momentum
             running = m * self._proportions + (1 - m) * predicted
             bounded = running.clamp(alpha / settings.proportion_factor, alpha * settings.proportion_factor)
@@ -138,10 +139,9 @@ class SFS(Method[SFSSettings]):
         prototypes = self.release.prototypes
         if self.settings.pseudo_samples == "redraw":
             return prototypes.sample(count, self._proportions, generator=generator, device=device)
-        if self._fixed is None or self._fixed[0].shape[0] != count:
-            fixed_seed = torch.Generator().manual_seed(0)
-            self._fixed = prototypes.sample(count, self._proportions, generator=fixed_seed, device=device)
-        return self._fixed
+        if self._fixed is None:
+            self._fixed = prototypes.sample(count, self._proportions, generator=generator, device=device)
+        return self._fixed[0].to(device), self._fixed[1].to(device)
 
     def signals(self) -> dict[str, float]:
         """Class proportions of the pseudo-samples."""
@@ -149,9 +149,12 @@ class SFS(Method[SFSSettings]):
         return {f"proportion/{names[k]}": float(p) for k, p in enumerate(self._proportions)}
 
     def state_dict(self) -> dict[str, Any]:
-        """The running class proportions."""
-        return {"proportions": self._proportions}
+        """The running class proportions and the fixed pseudo-samples."""
+        fixed = {} if self._fixed is None else {"fixed": list(self._fixed)}
+        return {"proportions": self._proportions, **fixed}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes back the running class proportions."""
+        """Takes back what `state_dict` gave."""
         self._proportions = state["proportions"]
+        if "fixed" in state:
+            self._fixed = (state["fixed"][0], state["fixed"][1])

@@ -74,15 +74,18 @@ class SegmentationNetwork(nn.Module):
         return self.classify(self.features(x))
 
 
-def classify_points(network: SegmentationNetwork, points: Tensor) -> Tensor:
+def classify_points(network: SegmentationNetwork, points: Tensor, *, dropout: bool = True) -> Tensor:
     """Logits of embedded points that have no place in an image.
 
     Args:
         network: whose classifier is asked.
         points: (N, D).
+        dropout: whether the network's dropout acts, in training mode.
 
     Returns:
         (N, K) logits.
     """
     spatial = [1] * (network.classifier.weight.dim() - 2)
-    return network.classify(points.reshape(*points.shape, *spatial)).flatten(1)
+    z = points.reshape(*points.shape, *spatial)
+    logits: Tensor = network.classify(z) if dropout else network.classifier(z)
+    return logits.flatten(1)

@@ -89,7 +89,19 @@ def preprocessing_for(
     )
 
 
-def task_preprocessing(task: str, domain: str, pixel_size_mm: float | None = None) -> Preprocessing:
+def task_preprocessing(
+    task: str,
+    domain: str,
+    pixel_size_mm: float | None = None,
+    stack_slices: int | None = None,
+    slice_axis: int | None = None,
+) -> Preprocessing:
     """`preprocessing_for` by names, for configurations."""
     found = find_task(task)
-    return preprocessing_for(found, found.domain(domain), pixel_size_mm=pixel_size_mm)
+    return preprocessing_for(
+        found,
+        found.domain(domain),
+        pixel_size_mm=pixel_size_mm,
+        stack_slices=stack_slices,
+        slice_axis=slice_axis,
+    )

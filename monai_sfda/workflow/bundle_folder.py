@@ -20,6 +20,8 @@ KEPT_KEYS = (
     "adaptation",
     "augmentation",
     "adaptation_augmentation",
+    "slice_axis",
+    "stack_slices",
 )
 
 
@@ -56,7 +58,7 @@ def write_bundle(
             shutil.copyfile(release / name, beside / "models" / f"source_{name}")
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text())
-            if path.name == "metadata.json":
+            if path.name in ("metadata.json", "small.json"):
                 continue
             for key in KEPT_KEYS:
                 if key in content and key in configuration:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import sys
+from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 import torch
@@ -19,94 +22,168 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "output_dir": "the run folder, where everything is written",
     "device": "where to compute: cpu, cuda, cuda:1 ...; by default a GPU when there is one",
     "seed": "of everything random",
-    "max_epochs": "epochs of training or adaptation",
-    "batch_size": "slices a batch",
-    "learning_rate": "null: the method's own",
-    "datalist": "JSON that replaces the official layout",
     "domain": "source or target: which modality's preprocessing, and whose labels train.json learns",
+    "batch_size": "slices a batch",
+    "image_size": "side of a training slice, pixels",
+    "pixel_size_mm": "in-plane pixel size, mm",
+    "slice_axis": "0 sagittal, 1 coronal, 2 axial; null: the task's own",
+    "stack_slices": "neighbouring slices that make one input; null: the task's own",
+    "network_def": "the network",
+    "training": "settings of supervised training",
+    "adaptation": "length and batch of adaptation, defaults of the methods",
+    "augmentation": "strengths of the augmentation in training",
+    "adaptation_augmentation": "strengths of the augmentation in adaptation",
+    "datalist": "JSON that replaces the official layout",
     "split": "train, val or test",
-    "checkpoint": "weights to evaluate or to run",
+    "max_epochs": "epochs of training or adaptation",
+    "learning_rate": "null: the method's own",
+    "checkpoint": "weights to start from, to evaluate or to run",
     "largest_component": "keep only the largest connected component of each structure",
     "release": "folder of the source release",
     "method": "method of adaptation",
     "method_settings": "the method's settings",
     "class_proportions": "of SFS's pseudo-samples; null: as in method_settings",
     "target_images": "plain folder of unlabelled scans that replaces dataset_dir",
-    "image_size": "side of a training slice, pixels",
-    "pixel_size_mm": "in-plane pixel size, mm",
-    "training": "settings of supervised training",
-    "adaptation": "length and batch of adaptation",
-    "augmentation": "strengths of the augmentation in training",
-    "adaptation_augmentation": "strengths of the augmentation in adaptation",
-    "network_def": "the network",
 }
-SECTIONS = {
-    "imports",
-    "initialize",
-    "run",
-    "finalize",
-    "network",
-    "train",
-    "adapt",
-    "evaluate",
-    "evaluator",
-    "dataset",
-    "inferer",
-    "preprocessing",
-    "_meta_",
+_SHARED = tuple(TOP_LEVEL_KEYS)[: tuple(TOP_LEVEL_KEYS).index("datalist")]
+_TRAIN = (*_SHARED, "datalist", "split", "max_epochs", "learning_rate", "checkpoint", "largest_component")
+# What each job reads. small.json, which is stacked on all of them, has shared keys alone.
+JOB_KEYS: dict[str, tuple[str, ...]] = {
+    "train": _TRAIN,
+    "evaluate": _TRAIN,
+    "adapt": (
+        *_SHARED,
+        *("datalist", "split", "max_epochs", "learning_rate"),
+        *("release", "method", "method_settings", "class_proportions", "target_images"),
+    ),
+    "inference": (*_SHARED, "checkpoint", "largest_component"),
 }
+SECTIONS = (
+    *("imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
+    *("evaluator", "dataset", "inferer", "preprocessing", "_meta_"),
+)
+_NULLABLE = ("datalist", "checkpoint", "release", "target_images", "class_proportions", "learning_rate")
+_NULLABLE_NUMBERS = ("slice_axis", "stack_slices", "pixel_size_mm")
+_CHOICES = {"domain": ("source", "target"), "split": ("train", "val", "test")}
 
 
-def current_configuration() -> dict[str, Any]:
-    """The merged, unresolved configuration of the bundle that is being run, found on the call stack.
+def current_parser() -> ConfigParser:
+    """The parser of the bundle that is being run, found on the call stack.
 
     MONAI gives expressions no access to the configuration they stand in; its parser is a few frames up.
 
     Raises:
         SettingError: when called outside a bundle run.
     """
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         parser = frame.f_locals.get("self")
         if isinstance(parser, ConfigParser):
-            return copy.deepcopy(dict(parser.get()))
-        frame = frame.f_back  # type: ignore[assignment]
+            return parser
+        frame = frame.f_back
     raise SettingError(
         "no bundle configuration is being run", remedy="call this from a bundle's configuration"
     )
 
 
-def check_keys(configuration: dict[str, Any]) -> None:
-    """Refuses top-level keys that nothing reads, which MONAI would ignore in silence.
+def current_configuration() -> dict[str, Any]:
+    """A copy of the merged, unresolved configuration that is being run; a `SettingError` outside a run."""
+    return copy.deepcopy(dict(current_parser().get()))
+
+
+def check_keys(configuration: Mapping[str, Any], job: str) -> None:
+    """Refuses top-level keys that the job does not read, which MONAI would ignore in silence.
 
     Keys that start with an underscore are the user's own.
 
     Raises:
         SettingError: naming the nearest key.
     """
+    known = JOB_KEYS[job]
     for key in configuration:
-        if key not in TOP_LEVEL_KEYS and key not in SECTIONS and not key.startswith("_"):
-            options = sorted(k for k in TOP_LEVEL_KEYS if k in configuration)
-            raise SettingError(
-                f"setting '{key}' is unknown", remedy=f"did you mean {', '.join(nearest(key, options))}?"
-            )
+        if key in known or key in SECTIONS or key.startswith("_"):
+            continue
+        if key in TOP_LEVEL_KEYS:
+            raise SettingError(f"{job} has no use for setting '{key}'", remedy="leave it out")
+        raise SettingError(
+            f"setting '{key}' is unknown", remedy=f"did you mean {', '.join(nearest(key, known))}?"
+        )
 
 
-def start() -> None:
-    """First step of every run: refuses mistyped keys and impossible devices, and seeds what is random.
+def check_value(key: str, value: Any) -> Any:
+    """A top-level value as its job reads it: `true`, `false` and `null` as the command line spells them.
+
+    Expressions and references are left alone: what they come to is checked where it is used.
+
+    Raises:
+        SettingError: naming the key and the value.
+    """
+    if isinstance(value, str) and value.startswith(("$", "@")):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else None
+    if key in (*_NULLABLE, *_NULLABLE_NUMBERS) and (value is None or word in ("null", "none")):
+        return None
+    if key == "largest_component":
+        if word in ("true", "false"):
+            return word == "true"
+        return _require(isinstance(value, bool), key, value, "use true or false")
+    if key in _CHOICES:
+        return _require(value in _CHOICES[key], key, value, f"use {', '.join(_CHOICES[key])}")
+    if key in ("max_epochs", "batch_size"):
+        return _require(_is_whole(value) and value >= 1, key, value, "use a whole number from 1")
+    if key == "seed":
+        return _require(_is_whole(value) and 0 <= value < 2**63, key, value, "use a whole number from 0")
+    if key == "slice_axis":
+        return _require(_is_whole(value) and value in (0, 1, 2), key, value, "use 0, 1, 2 or null")
+    if key == "stack_slices":
+        return _require(_is_whole(value) and value % 2 == 1, key, value, "use an odd number: 1, 3, 5 ...")
+    if key == "image_size":
+        sides = value if isinstance(value, list | tuple) else [value]
+        good = len(sides) in (1, 2) and all(_is_whole(side) and side >= 1 for side in sides)
+        return _require(good, key, value, "use a whole number of pixels, or two")
+    if key in ("pixel_size_mm", "learning_rate"):
+        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        return _require(good, key, value, "use a number above 0")
+    if key == "device":
+        check_device(value)
+    return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require(good: bool, key: str, value: Any, remedy: str) -> Any:
+    if not good:
+        raise SettingError(f"{key} cannot be {value!r}", remedy=remedy)
+    return value
+
+
+def start(job: str) -> None:
+    """First step of every run: checks every top-level setting, and seeds what is random.
 
     The network's first weights are drawn when MONAI instantiates it, after this.
+
+    Args:
+        job: `train`, `adapt`, `evaluate` or `inference`: which keys are read.
 
     Raises:
         SettingError: naming the key.
     """
-    configuration = current_configuration()
-    check_keys(configuration)
-    check_device(configuration.get("device", "cpu"))
-    seed = configuration.get("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise SettingError(f"seed cannot be {seed!r}", remedy="use a whole number from 0")
-    torch.manual_seed(seed)
+    parser = current_parser()
+    configuration = dict(parser.get())
+    check_keys(configuration, job)
+    for key in JOB_KEYS[job]:
+        if key in configuration:
+            value = check_value(key, configuration[key])
+            if value is not configuration[key]:
+                # MONAI has made an item of the old value already; the section as a whole is resolved from
+                # these.
+                parser.get()[key] = value
+                item = parser.ref_resolver.get_item(key)
+                if item is not None:
+                    item.update_config(value)
+    torch.manual_seed(int(configuration.get("seed", 0)))
 
 
 def check_device(device: object) -> None:
@@ -115,12 +192,10 @@ def check_device(device: object) -> None:
     Raises:
         SettingError: naming the device.
     """
-    if not isinstance(device, str) or device.startswith("$"):
-        return
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.empty(0, device=device)  # type: ignore[call-overload]
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise SettingError(
-            f"device '{device}' cannot be used ({str(error).splitlines()[0]})",
+            f"device {device!r} cannot be used ({str(error).splitlines()[0]})",
             remedy="use cpu, or cuda on a GPU machine",
         ) from error

@@ -14,7 +14,7 @@ from monai_sfda.catalog import find_task
 from monai_sfda.files import write_json
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.workflow.experiment import Experiment, find_bundle
-from monai_sfda.workflow.report import PHANTOM_MANIFEST, report_of_run
+from monai_sfda.workflow.report import report_of_run
 
 TASK = "abdomen"
 
@@ -42,11 +42,10 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
         "[bold]monai_sfda demo[/bold]: abdomen phantoms, MR to CT. Phantom results, not for diagnosis."
     )
     data = out / "phantoms"
-    if not (data / PHANTOM_MANIFEST).is_file():
-        begun = time.monotonic()
-        with console.status(f"writing {subjects} + {subjects} phantom scans"):
-            write_phantoms(TASK, data, subjects, seed, matrix=None, workers=2)
-        console.print(f"  {time.monotonic() - begun:6.0f} s  write {subjects} MR and {subjects} CT phantoms")
+    begun = time.monotonic()
+    with console.status(f"writing {subjects} + {subjects} phantom scans"):
+        write_phantoms(TASK, data, subjects, seed, matrix=None, workers=2)
+    console.print(f"  {time.monotonic() - begun:6.0f} s  write {subjects} MR and {subjects} CT phantoms")
     status = console.status("")
 
     def announce(title: str, seconds: float | None) -> None:

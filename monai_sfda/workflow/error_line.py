@@ -32,11 +32,12 @@ def find_own_error(error: BaseException) -> SfdaError | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what caused it, as Python's own report would show it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def error_line(error: SfdaError) -> str:
@@ -45,7 +46,7 @@ def error_line(error: SfdaError) -> str:
 
 
 def install() -> None:
-    """Prints our errors as one last line on standard error, without a traceback.
+    """Prints every error as one last line on standard error, ours without a traceback.
 
     Set MONAI_SFDA_TRACEBACK=1 to see the traceback as well. Other errors keep Python's own report.
     """
@@ -55,13 +56,24 @@ def install() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         own = find_own_error(error)
-        if own is None or os.environ.get(SHOW_TRACEBACK):
+        interrupted = any(isinstance(link, KeyboardInterrupt) for link in _causes(error))
+        if (own is None and not interrupted) or os.environ.get(SHOW_TRACEBACK):
             before(kind, error, traceback)
-        if own is not None:
-            for bar in list(getattr(tqdm, "_instances", ())):
-                bar.close()
-            sys.stdout.flush()
-            print(error_line(own), file=sys.stderr, flush=True)
+        for bar in list(getattr(tqdm, "_instances", ())):
+            bar.close()
+        sys.stdout.flush()
+        if own is None and interrupted:
+            own = SfdaError(
+                "interrupted", remedy="the same command goes on from the last checkpoint, if there is one"
+            )
+        if own is None:
+            innermost = list(_causes(error))[-1]
+            words = " ".join(str(innermost).split())[:200]
+            own = SfdaError(
+                f"unexpected {type(innermost).__name__}: {words}",
+                remedy="this is a fault of the software; report it with the traceback above",
+            )
+        print(error_line(own), file=sys.stderr, flush=True)
 
     hook.prints_own_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook

@@ -6,6 +6,7 @@ is not run again, so that an interrupted comparison goes on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -21,6 +22,9 @@ import monai_sfda
 from monai_sfda.catalog import Task, find_task
 from monai_sfda.errors import SettingError, SfdaError
 from monai_sfda.evaluation.summary import read_summary
+from monai_sfda.files import write_json
+from monai_sfda.release import file_sha256
+from monai_sfda.workflow.report import PHANTOM_MANIFEST
 
 UNADAPTED, BOUND = "unadapted", "supervised bound"
 
@@ -107,6 +111,7 @@ class Experiment:
         seconds.
         """
         self.seconds: dict[str, float] = {}
+        self._claim_folder()
         self._train("source")
         self._evaluate(UNADAPTED, "unadapted", self.out / "train_source" / "release" / "model.pt")
         for arm in self.arms:
@@ -123,6 +128,31 @@ class Experiment:
         self._train("target")
         self._evaluate(BOUND, "bound", self.out / "train_target" / "release" / "model.pt")
         return self.table()
+
+    def _claim_folder(self) -> None:
+        """Refuses a folder with products of other settings, so that no old number stands under a new name."""
+        bundle = find_bundle(find_task(self.task), self.bundles)
+        configs = hashlib.sha256()
+        for path in sorted((bundle / "configs").glob("*.json")):
+            configs.update(path.read_bytes())
+        mine = {
+            "task": self.task,
+            "data": file_sha256(self.data / PHANTOM_MANIFEST)
+            if (self.data / PHANTOM_MANIFEST).is_file()
+            else str(self.data),
+            "seed": self.seed,
+            "configs": [*self.configs, configs.hexdigest()],
+            "common": {k: str(v) for k, v in (self.common or {}).items()},
+            "version": monai_sfda.__version__,
+        }
+        path = self.out / "experiment.json"
+        if path.is_file() and json.loads(path.read_text()) != mine:
+            raise SettingError(
+                "the folder holds an experiment with other settings, data or configurations",
+                path=path.name,
+                remedy="use another --out, or delete the folder",
+            )
+        write_json(path, mine)
 
     def table(self) -> list[dict[str, Any]]:
         """Rows from the evaluations' summaries."""
@@ -202,11 +232,17 @@ class Experiment:
         self.announce(title, None)
         started = time.monotonic()
         with log.open("w") as stream:
-            code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False).returncode
+            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+            try:
+                code = process.wait()
+            except BaseException:  # interrupted or ended: the step must not outlive us
+                process.terminate()
+                process.wait()
+                raise
         if code != 0:
             lines = log.read_text().strip().splitlines()
             raise SfdaError(
-                f"step '{title}' failed: {lines[-1] if lines else f'exit status {code}'}",
+                f"step '{title}' failed: {lines[-1].removeprefix('monai_sfda: error: ') if lines else code}",
                 remedy=f"read logs/{log.name} in the output folder",
             )
         self.seconds[title] = time.monotonic() - started

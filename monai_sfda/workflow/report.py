@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_sfda.engines.handlers import read_history
 from monai_sfda.errors import DataError
 from monai_sfda.evaluation.report import ReportContent, write_report
 from monai_sfda.evaluation.summary import read_summary
@@ -61,13 +60,13 @@ def report_of_run(
         ],
         results=summaries,
         overlays=[(caption, (figures / name).read_bytes()) for name, caption in captions.items()],
-        history=read_history(run),
+        history=[(int(h["iteration"]), str(h["name"]), float(h["value"])) for h in record["history"]],
         settings=record["settings"],
         versions=record["versions"],
         split=f"{record['target_images']} target scans of {record['target_subjects']} subjects; "
         f"{record['split']}: {record['split_source']}",
         notes=notes,
-        phantom=phantom,
+        phantom=phantom or record["phantom"],
         target_labels_read=("class proportions of the target labels",)
         if record["target_labels_read"]
         else (),
@@ -85,11 +84,18 @@ def read_record(run: Path) -> dict[str, Any]:
     """
     path = run / "adaptation.json"
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content: dict[str, Any] = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(
             "no record of an adaptation can be read",
             path=path,
             remedy="give a folder that adapt.json wrote to its end",
         ) from error
-    return dict(content)
+    missing = [key for key in ("title", "history", "signals", "settings", "phantom") if key not in content]
+    if missing:
+        raise DataError(
+            f"the record lacks '{missing[0]}'",
+            path=path,
+            remedy="adapt again: another version wrote the record",
+        )
+    return content

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from monai_sfda.data.listing import CaseList, check_cases
 from monai_sfda.data.scans import ScanDataset
-from monai_sfda.engines import SliceStackInferer, SupervisedTrainer, segment_scan
+from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines import SliceStackInferer, SupervisedTrainer
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
-from monai_sfda.errors import DataError
-from monai_sfda.evaluation.metrics import largest_component, score_case
+from monai_sfda.engines.volumes import Segmenter
+from monai_sfda.errors import DataError, NoScansError
+from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
-from monai_sfda.release import Release
-from monai_sfda.transforms import preprocessing_for
+from monai_sfda.release import MINIMUM_SUBJECTS, Release
 from monai_sfda.workflow.configuration import current_configuration
 
 logger = logging.getLogger(__name__)
@@ -49,78 +52,85 @@ def train(
     network_def = copy.deepcopy(current_configuration()["network_def"])
     if checkpoint is not None:
         trainer.start_from(Path(checkpoint))
+    dataset = trainer.dataset
+    _require_subjects(dataset)
     held_out = _held_out(validation)
     trainer.run()
-    dataset, task, network, device = (
-        trainer.dataset,
-        trainer.dataset.task,
-        trainer.network,
-        trainer.state.device,
-    )
+    network, device = trainer.network, trainer.state.device
     with progress_bar("prototypes") as progress:
         fit = fit_prototypes(
             network, dataset, device=device, batch_size=trainer.batch_size, rho=rho, progress=progress
         )
-    prototypes = fit.finish()
+    # The target's bound stays at its site; what a source releases never rests on one or two subjects.
+    prototypes = fit.finish(minimum_subjects=MINIMUM_SUBJECTS if dataset.domain == "source" else 1)
     for warning in prototypes.warnings:
         logger.warning("prototypes: %s", warning)
-    scores = []
-    if held_out is not None:
-        network.eval()
-        with progress_bar("validate") as progress:
-            for done, case in enumerate(held_out.cases, start=1):
-                scan, label = validation.read(case)
-                assert label is not None  # the validation set reads labels
-                segmentation = segment_scan(scan, network, dataset.preprocessing, inferer, device)
-                if keep_largest:
-                    segmentation = largest_component(segmentation, task.labels)
-                scores += score_case(case.number, segmentation, label, scan.spacing_mm, task.labels)
-                progress(done, len(held_out.cases))
-    summary = (
-        {}
-        if held_out is None
-        else summarise(
-            scores,
-            task=task.name,
-            domain=dataset.domain,
-            split="val",
-            cases=len(held_out.cases),
-            protocol={
-                "name": "whole_volume",
-                "largest_component": keep_largest,
-                "split_source": held_out.split_source,
-            },
-        )
-    )
+    segmenter = Segmenter(network, dataset.preprocessing, inferer, device, keep_largest, dataset.task.labels)
     release = Release(
-        task=task.name,
+        task=dataset.task.name,
         domain=dataset.domain,
-        labels=task.labels,
+        labels=dataset.task.labels,
         network_def=network_def,
         preprocessing={
-            name: preprocessing_for(
-                task,
-                task.domain(name),
-                pixel_size_mm=dataset.preprocessing.pixel_size_mm,
-                stack_slices=dataset.preprocessing.stack_slices,
-                slice_axis=dataset.preprocessing.slice_axis,
-            )
+            name: replace(dataset.preprocessing, intensity=dataset.task.domain(name).intensity)
             for name in ("source", "target")
         },
         image_size=dataset.image_size,
         state_dict=network.state_dict(),
         prototypes=prototypes,
         class_ratio=class_ratio(dataset, network.num_classes),
-        validation=summary,
+        validation=_validate(segmenter, validation, held_out),
         training=trainer.describe()
         | {"split": dataset.list().split, "split_source": dataset.list().split_source},
     )
     release.write(Path(trainer.output_dir) / "release")
     trainer.finish()
-    if summary:
-        logger.info(
-            "source validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"]
+
+
+def _require_subjects(dataset: StackDataset) -> None:
+    """Refuses, before hours are spent, a source of so few subjects that its release would describe them
+    singly.
+    """
+    subjects = len({case.subject for case in dataset.list().cases})
+    if dataset.domain == "source" and subjects < MINIMUM_SUBJECTS:
+        raise DataError(
+            f"{subjects} source subjects, and a release must rest on at least {MINIMUM_SUBJECTS}",
+            path=dataset.dataset_dir,
+            root=dataset.dataset_dir,
+            remedy="add subjects: statistics of one or two would describe them, which a release must not",
         )
+
+
+def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList | None) -> dict[str, Any]:
+    """Scores the held-out scans; what is kept for the release is empty with too few subjects for a mean."""
+    if held_out is None:
+        return {}
+    labels, scores = validation.task.labels, []
+    with progress_bar("validate") as progress:
+        for done, case in enumerate(held_out.cases, start=1):
+            scan, label = validation.read(case)
+            assert label is not None  # the validation set reads labels
+            scores += score_case(case.number, segmenter(scan), label, scan.spacing_mm, labels)
+            progress(done, len(held_out.cases))
+    summary = summarise(
+        scores,
+        task=validation.task.name,
+        domain=validation.domain,
+        split="val",
+        cases=len(held_out.cases),
+        protocol={
+            "name": "whole_volume",
+            "largest_component": segmenter.keep_largest,
+            "split_source": held_out.split_source,
+        },
+    )
+    logger.info("validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"])
+    if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:
+        logger.warning(
+            "fewer than %d validation subjects: the release keeps no score of them", MINIMUM_SUBJECTS
+        )
+        return {}
+    return summary
 
 
 def _held_out(validation: ScanDataset) -> CaseList | None:
@@ -129,7 +139,7 @@ def _held_out(validation: ScanDataset) -> CaseList | None:
     """
     try:
         listed = validation.list()
-    except DataError as error:
+    except NoScansError as error:
         logger.warning("no validation: %s", error.what)
         return None
     with progress_bar("validation scans: checking") as progress:

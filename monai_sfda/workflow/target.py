@@ -5,7 +5,6 @@ bundle.
 from __future__ import annotations
 
 import copy
-import io
 import json
 import logging
 from collections.abc import Mapping
@@ -13,29 +12,70 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
 from monai_sfda.engines.signals import Picture, before_after_pictures, label_free_signals
 from monai_sfda.engines.volumes import write_case_numbers
-from monai_sfda.errors import SettingError
-from monai_sfda.files import whole_folder, write_atomically, write_json
+from monai_sfda.errors import SettingError, nearest
+from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
 from monai_sfda.methods import create_method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release, load_into, package_versions
 from monai_sfda.workflow.bundle_folder import write_bundle
 from monai_sfda.workflow.configuration import current_configuration
-from monai_sfda.workflow.report import report_of_run
+from monai_sfda.workflow.report import PHANTOM_MANIFEST, report_of_run
 
 logger = logging.getLogger(__name__)
 NOT_JUDGED = "this version has no label-free guard: look at the report before the model is used"
 
 
+class AdaptationSettings(BaseModel):
+    """The `adaptation` section of a configuration.
+
+    Attributes:
+        max_epochs, epoch_length: length of the run; None: one pass through the slices an epoch.
+        batch_size: slices a batch.
+        learning_rate: None for the method's own.
+        method_defaults: settings by method name, which `method_settings` of the user go before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_epochs: int = Field(100, ge=1)
+    epoch_length: int | None = Field(None, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
+    method_defaults: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def adaptation_settings(given: Mapping[str, Any]) -> AdaptationSettings:
+    """The `adaptation` section; a `SettingError` names what is unknown or out of range."""
+    try:
+        settings = AdaptationSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            hint = f"did you mean {', '.join(nearest(name, AdaptationSettings.model_fields))}?"
+            raise SettingError(f"adaptation has no setting '{name}'", remedy=hint) from error
+        raise SettingError(
+            f"adaptation setting '{name}' cannot be {first['input']!r}", remedy=str(first["msg"]).lower()
+        ) from error
+    for name in settings.method_defaults:
+        create_method(name, settings.method_defaults[name])
+    return settings
+
+
 def method_settings(
-    method: str, adaptation: Mapping[str, Any], given: Mapping[str, Any] | None, class_proportions: str | None
+    method: str,
+    adaptation: AdaptationSettings,
+    given: Mapping[str, Any] | None,
+    class_proportions: str | None,
 ) -> dict[str, Any]:
     """The configuration's defaults for the method, then what the user gave, then `class_proportions`."""
-    settings = {**adaptation.get("method_defaults", {}).get(method, {}), **(given or {})}
+    settings = {**adaptation.method_defaults.get(method, {}), **(given or {})}
     if class_proportions is not None:
         settings["class_proportions"] = class_proportions
     return settings
@@ -74,7 +114,7 @@ def adapt(
         bundle_root: folder of this bundle, from which the adapted one is made.
         device, output_dir, max_epochs, batch_size, learning_rate, augmentation, seed: as in
             `AdaptationTrainer`.
-        adaptation: the section of that name: `epoch_length`, and `method_defaults` by method.
+        adaptation: the section of that name, see `AdaptationSettings`.
 
     Raises:
         ReleaseError, DataError, SettingError, CheckpointError, OutputError: see their texts.
@@ -84,10 +124,17 @@ def adapt(
         raise SettingError(
             "no release is given", remedy="add --release with the folder that train.json wrote"
         )
+    if dataset.domain != "target":
+        raise SettingError(
+            f"domain '{dataset.domain}' cannot be adapted to", remedy="leave domain out: it is 'target'"
+        )
+    if dataset.images is not None and dataset.datalist is not None:
+        raise SettingError("target_images and datalist name two lists of scans", remedy="give one of them")
     task, out = dataset.task, Path(output_dir)
-    chosen = create_method(method, method_settings(method, adaptation, settings, class_proportions))
+    section = adaptation_settings(adaptation)
+    chosen = create_method(method, method_settings(method, section, settings, class_proportions))
     loaded = Release.read(Path(release))
-    loaded.require(task, configuration["network_def"], dataset.preprocessing.pixel_size_mm)
+    loaded.require(task, configuration["network_def"], dataset.preprocessing)
     oracle = getattr(chosen.settings, "class_proportions", None) == "oracle"
     dataset.labels = oracle
     before = copy.deepcopy(network)
@@ -100,7 +147,7 @@ def adapt(
         learning_rate=learning_rate,
         device=device,
         max_epochs=max_epochs,
-        epoch_length=adaptation.get("epoch_length"),
+        epoch_length=section.epoch_length,
         batch_size=batch_size,
         seed=seed,
         output_dir=out,
@@ -119,6 +166,8 @@ def adapt(
     record = {
         "schema_version": 1,
         "task": task.name,
+        "domain": dataset.domain,
+        "phantom": is_phantom(dataset.root),
         "method": chosen.name,
         "title": chosen.title,
         "source": chosen.source,
@@ -149,11 +198,15 @@ def adapt(
     logger.info("adapted by %s on %d scans", chosen.name, len(listed.cases))
 
 
+def is_phantom(folder: Path) -> bool:
+    """Whether the scans of a folder are phantoms that this package wrote."""
+    places = [folder.resolve(), *folder.resolve().parents][:5]
+    return any((place / PHANTOM_MANIFEST).is_file() for place in places)
+
+
 def weights_file(network: torch.nn.Module) -> bytes:
     """A bare state dict as the bytes of a file."""
-    stream = io.BytesIO()
-    torch.save({name: t.detach().cpu() for name, t in network.state_dict().items()}, stream)
-    return stream.getvalue()
+    return tensor_file({name: t.detach().cpu() for name, t in network.state_dict().items()})
 
 
 def write_pictures(folder: Path, pictures: list[Picture]) -> None:

@@ -55,10 +55,11 @@ def supervised(datalist, out, **changes):
     return SupervisedTrainer(network, stacks(datalist), **(options | changes))
 
 
-def adaptation(datalist, out, **changes):
+def adaptation(datalist, out, pseudo_samples="redraw", **changes):
     network = small_network()
+    settings = {"points": 256, "projections": 10, "learning_rate": 1e-3, "pseudo_samples": pseudo_samples}
     options = {
-        "method": create_method("sfs", {"points": 256, "projections": 10, "learning_rate": 1e-3}),
+        "method": create_method("sfs", settings),
         "release": release(small_network()),
         "device": "cpu",
         "max_epochs": 3,
@@ -71,7 +72,11 @@ def adaptation(datalist, out, **changes):
     return AdaptationTrainer(network, stacks(datalist, "target", labels=False), **(options | changes))
 
 
-MAKERS = [supervised, adaptation]
+def adaptation_to_fixed_samples(datalist, out, **changes):
+    return adaptation(datalist, out, pseudo_samples="fixed", **changes)
+
+
+MAKERS = [supervised, adaptation, adaptation_to_fixed_samples]
 
 
 @pytest.mark.parametrize("make", MAKERS)

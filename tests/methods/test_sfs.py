@@ -11,7 +11,7 @@ import torch
 from monai_sfda.errors import SettingError
 from monai_sfda.losses import draw_projections
 from monai_sfda.methods import create_method
-from monai_sfda.methods.base import KerasAdam, MethodSettings
+from monai_sfda.methods.base import KerasAdam, StepSettings
 from tests.builders import release, small_network
 
 
@@ -151,7 +151,7 @@ def test_method_without_a_setting_says_so():
 
 def test_keras_eps_gives_kerass_own_steps():
     """Against the update written out: lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + eps), lr / (1 + decay t)."""
-    settings = MethodSettings(adam_eps=0.1, keras_eps=True, decay=0.01)
+    settings = StepSettings(adam_eps=0.1, keras_eps=True, decay=0.01)
     weight = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
     optimizer = torch.optim.Adam([weight], lr=0.5, eps=0.1)
     keras = KerasAdam(optimizer, settings, 0.5)

@@ -6,8 +6,9 @@ import csv
 import io
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 
 import torch
 from ignite.engine import Engine, Events
@@ -16,15 +17,33 @@ from torch.utils.tensorboard import SummaryWriter
 
 from monai_sfda.errors import CheckpointError, OutputError, SettingError
 from monai_sfda.files import tensor_file, write_atomically
+from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import load_into
-
-if TYPE_CHECKING:
-    from monai_sfda.engines.base import StepTrainer
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.csv"
 Row = tuple[int, str, float]
+
+
+class TrainingEngine(Protocol):
+    """What the handlers need of an engine; `engines.base.StepTrainer` is one."""
+
+    title: str
+    state: Any
+    network: SegmentationNetwork
+    optimizer: torch.optim.Optimizer
+    history: History
+    method_signals: dict[str, float]
+
+    def extra_state(self) -> dict[str, Any]:
+        """State beside network and optimiser that a resumed run needs."""
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `extra_state` gave."""
+
+    def add_event_handler(self, event_name: Any, handler: Callable[..., Any]) -> Any:
+        """As in ignite."""
 
 
 class History:
@@ -44,7 +63,7 @@ class History:
         self._count = 0
         self._writer: SummaryWriter | None = None
 
-    def attach(self, engine: StepTrainer) -> None:
+    def attach(self, engine: TrainingEngine) -> None:
         """Starts to record an engine."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
@@ -64,15 +83,15 @@ class History:
                 remedy="check that output_dir may be written to and has space left",
             ) from error
 
-    def _collect(self, engine: Engine) -> None:
-        losses: dict[str, torch.Tensor] = engine.state.output  # type: ignore[assignment]
+    def _collect(self, engine: TrainingEngine) -> None:
+        losses: dict[str, torch.Tensor] = engine.state.output
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._count += 1
         if engine.state.iteration % self.interval == 0:
             self.flush(engine)
 
-    def flush(self, engine: Engine) -> None:
+    def flush(self, engine: TrainingEngine) -> None:
         """Closes the current interval: one row a loss, and a check that all are finite.
 
         Raises:
@@ -82,8 +101,7 @@ class History:
             return
         step = int(engine.state.iteration)
         means = {name: float(total) / self._count for name, total in self._sums.items()}
-        if isinstance(getattr(engine, "method_signals", None), dict):
-            means |= engine.method_signals  # type: ignore[attr-defined]
+        means |= engine.method_signals
         self._sums, self._count = {}, 0
         for name, value in means.items():
             if not torch.isfinite(torch.tensor(value)):
@@ -95,7 +113,7 @@ class History:
             if self._writer is not None:
                 self._writer.add_scalar(name, value, step)
 
-    def write(self, engine: Engine) -> None:
+    def write(self, engine: TrainingEngine) -> None:
         """Writes `history.csv`."""
         self.flush(engine)
         text = io.StringIO()
@@ -121,18 +139,19 @@ def read_history(folder: Path) -> list[Row]:
         return [(int(r["iteration"]), r["name"], float(r["value"])) for r in csv.DictReader(stream)]
 
 
-def attach_progress(engine: StepTrainer) -> None:
+def attach_progress(engine: TrainingEngine) -> None:
     """A bar with the losses on a terminal; a line an epoch in a log file."""
     if sys.stderr.isatty():
         bar = ProgressBar(persist=True, desc=engine.title)
         bar.attach(
-            engine,
+            cast(Engine, engine),
             output_transform=lambda losses: {name: float(value) for name, value in losses.items()},
             event_name=Events.ITERATION_COMPLETED(every=10),
         )
         return
 
-    def log_epoch(engine: StepTrainer) -> None:
+    def log_epoch(engine: TrainingEngine) -> None:
+        """One line with the latest losses."""
         iteration = engine.state.iteration
         latest = {name: value for _, name, value in engine.history.rows[-40:] if "/" not in name}
         losses = ", ".join(f"{name} {value:.4g}" for name, value in latest.items())
@@ -165,11 +184,11 @@ class RunCheckpoint:
         self.fingerprint = fingerprint
         self.interval = interval
 
-    def attach(self, engine: StepTrainer) -> None:
+    def attach(self, engine: TrainingEngine) -> None:
         """Starts to write an engine's checkpoints."""
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.interval), self.write)
 
-    def write(self, engine: StepTrainer) -> None:
+    def write(self, engine: TrainingEngine) -> None:
         """Writes the engine's state."""
         engine.history.flush(engine)
         state = {
@@ -182,7 +201,7 @@ class RunCheckpoint:
         }
         write_atomically(self.path, tensor_file(state))
 
-    def restore(self, engine: StepTrainer) -> int:
+    def restore(self, engine: TrainingEngine) -> int:
         """Puts an engine back where its run stopped; returns the iterations done, 0 for a fresh run.
 
         Raises:

@@ -61,6 +61,7 @@ def write_chaos_subject(
     number, top_down = int(rng.integers(1, 80)), bool(rng.random() < 0.3)
 
     def series(sequence: MrSequence, images: Path, ground: Path | None, series_number: int) -> None:
+        """One series with its masks."""
         image = image_mr(anatomy, grid, scanner, imaging, sequence)
         stem = f"IMG-{number + series_number:04d}-"
         names = write_mr_series(

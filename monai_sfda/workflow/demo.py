@@ -35,6 +35,8 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
         The table's rows.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # a log file has no width of its own
     started = time.monotonic()
     task = find_task(TASK)
     find_bundle(task, bundles)

@@ -55,6 +55,7 @@ def install() -> None:
     before = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Python's own report where it helps, then one line."""
         own = find_own_error(error)
         interrupted = any(isinstance(link, KeyboardInterrupt) for link in _causes(error))
         if (own is None and not interrupted) or os.environ.get(SHOW_TRACEBACK):

@@ -58,7 +58,19 @@ def test_required_properties_are_there(name, configs, kind, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_network_takes_and_gives_what_the_metadata_say(name):
+def test_network_takes_and_gives_what_the_metadata_say(name, tmp_path):
+    """MONAI's check passes, and fails when the metadata say something else."""
+    metadata = json.loads((BUNDLES / name / "configs" / "metadata.json").read_text())
+    metadata["network_data_format"]["outputs"]["pred"]["num_channels"] += 1
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="channel"):
+        verify_net_in_out(
+            net_id="network_def",
+            meta_file=str(tmp_path / "metadata.json"),
+            config_file=str(BUNDLES / name / "configs" / "inference.json"),
+            device="cpu",
+            n=1,
+        )
     verify_net_in_out(
         net_id="network_def",
         meta_file=str(BUNDLES / name / "configs" / "metadata.json"),

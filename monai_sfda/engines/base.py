@@ -54,7 +54,7 @@ class StepTrainer(Trainer):
         output_dir: the run folder.
         augmentation: strengths, by name.
         title: of the progress bar.
-        checkpoint_interval: iterations between checkpoints; None for once an epoch.
+        checkpoint_interval: iterations between checkpoints; None for once an epoch, at most twice a minute.
     """
 
     def __init__(
@@ -178,7 +178,8 @@ class StepTrainer(Trainer):
         if self.state.epoch_length is None:
             self.state.epoch_length = sampler.epoch_length
         interval = self.checkpoint_interval or self.state.epoch_length
-        self.checkpoint = RunCheckpoint(self.output_dir, self.fingerprint(), interval)
+        least = 0.0 if self.checkpoint_interval else 30.0
+        self.checkpoint = RunCheckpoint(self.output_dir, self.fingerprint(), interval, least)
         if not self.takes_steps():
             return
         self.optimizer = self.make_optimizer()

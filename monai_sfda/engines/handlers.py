@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -170,23 +171,32 @@ def attach_progress(engine: TrainingEngine) -> None:
 class RunCheckpoint:
     """The state of an unfinished run, so that the same command goes on where it stopped.
 
-    Written whole or not at all every `interval` iterations, removed when the run ends well. A run with other
-    settings does not touch it.
+    Written whole or not at all every `interval` iterations but not more often than every `seconds`, removed
+    when the run ends well. A run with other settings does not touch it.
 
     Args:
         folder: the run folder.
         fingerprint: what must be equal for a run to go on: settings and input, as text.
         interval: iterations between two checkpoints.
+        seconds: least time between two, so that short epochs of large networks do not wait for the disk.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, interval: int) -> None:
+    def __init__(self, folder: Path, fingerprint: str, interval: int, seconds: float = 0.0) -> None:
         self.path = folder / CHECKPOINT
         self.fingerprint = fingerprint
         self.interval = interval
+        self.seconds = seconds
+        self._written = time.monotonic()
 
     def attach(self, engine: TrainingEngine) -> None:
         """Starts to write an engine's checkpoints."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.interval), self.write)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.interval), self._write_when_due)
+
+    def _write_when_due(self, engine: TrainingEngine) -> None:
+        done = engine.state.iteration >= engine.state.max_epochs * engine.state.epoch_length
+        if done or time.monotonic() - self._written >= self.seconds:
+            self.write(engine)
+            self._written = time.monotonic()
 
     def write(self, engine: TrainingEngine) -> None:
         """Writes the engine's state."""

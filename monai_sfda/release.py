@@ -129,7 +129,7 @@ class Release:
                 "intended_use": "research; not for diagnosis",
             }
             text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-            (beside / MANIFEST).write_text(text)
+            (beside / MANIFEST).write_text(text, encoding="utf-8")
         return hashlib.sha256(text.encode()).hexdigest()
 
     @staticmethod
@@ -148,7 +148,7 @@ class Release:
             )
         ask_again = "ask the source site for the release again"
         try:
-            text = manifest_path.read_text()
+            text = manifest_path.read_text(encoding="utf-8")
             manifest = json.loads(text)
             if manifest["schema_version"] != SCHEMA_VERSION:
                 raise ReleaseError(

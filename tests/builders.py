@@ -95,5 +95,5 @@ def toy_abdomen(folder: Path, subjects: int = 3, seed: int = 0, shape=(40, 40, 6
             }
             lists.setdefault(f"{domain}_{split}", []).append(item)
     path = folder / "datalist.json"
-    path.write_text(json.dumps({"labels": ABDOMEN.labels, **lists}))
+    path.write_text(json.dumps({"labels": ABDOMEN.labels, **lists}), encoding="utf-8")
     return path

@@ -21,6 +21,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
         timeout=300,
     )
@@ -29,7 +30,9 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("module", ["monai_sfda.catalog", "monai_sfda.cli", "monai_sfda.data.listing"])
 def test_starts_without_torch_and_monai(module):
     code = f"import sys, {module}; print([m for m in ('torch', 'monai', 'matplotlib') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -47,7 +50,7 @@ def test_phantom_command_writes_the_official_layouts(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "p").rglob("img*.nii.gz"))) == 2
     assert len(list((tmp_path / "p").rglob("T2SPIR"))) == 2
-    assert "not patient data" in next((tmp_path / "p").rglob("phantom.json")).read_text()
+    assert "not patient data" in next((tmp_path / "p").rglob("phantom.json")).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,10 @@ def test_every_task_is_consistent(name):
     task = find_task(name)
     assert sorted(task.labels.values()) == list(range(len(task.structures) + 1))
     assert (BUNDLES / task.bundle / "configs" / "train.json").is_file()
-    assert json.loads((BUNDLES / task.bundle / "configs" / "train.json").read_text())["task"] == name
+    assert (
+        json.loads((BUNDLES / task.bundle / "configs" / "train.json").read_text(encoding="utf-8"))["task"]
+        == name
+    )
     for domain in (task.source, task.target):
         assert not set(domain.splits["train"]) & set(domain.splits["test"])
         assert domain.split_source

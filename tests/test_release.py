@@ -65,7 +65,7 @@ def test_altered_and_missing_files_are_refused(tmp_path, name):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 99}', '{"schema_version": 1}'])
 def test_damaged_manifest_is_a_release_error(tmp_path, text):
     release(small_network()).write(tmp_path / "release")
-    (tmp_path / "release" / "release.json").write_text(text)
+    (tmp_path / "release" / "release.json").write_text(text, encoding="utf-8")
     with pytest.raises(ReleaseError):
         Release.read(tmp_path / "release")
 
@@ -92,7 +92,7 @@ def test_release_of_something_else_is_refused(changes, task, network_def, pixel,
 
 def test_manifest_holds_no_path_and_no_subject(tmp_path):
     release(small_network()).write(tmp_path / "release")
-    text = (tmp_path / "release" / "release.json").read_text()
+    text = (tmp_path / "release" / "release.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     manifest = json.loads(text)
     assert "not for diagnosis" in manifest["intended_use"]

@@ -136,7 +136,7 @@ def read_history(folder: Path) -> list[Row]:
     path = folder / HISTORY
     if not path.is_file():
         return []
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         return [(int(r["iteration"]), r["name"], float(r["value"])) for r in csv.DictReader(stream)]
 
 

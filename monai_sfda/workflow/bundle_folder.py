@@ -57,10 +57,10 @@ def write_bundle(
         for name in (PROTOTYPES, MANIFEST):
             shutil.copyfile(release / name, beside / "models" / f"source_{name}")
         for path in sorted((beside / "configs").glob("*.json")):
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if path.name in ("metadata.json", "small.json"):
                 continue
             for key in KEPT_KEYS:
                 if key in content and key in configuration:
                     content[key] = configuration[key]
-            path.write_text(json.dumps(content, indent=4) + "\n")
+            path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

@@ -146,7 +146,7 @@ class Experiment:
             "version": monai_sfda.__version__,
         }
         path = self.out / "experiment.json"
-        if path.is_file() and json.loads(path.read_text()) != mine:
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != mine:
             raise SettingError(
                 "the folder holds an experiment with other settings, data or configurations",
                 path=path.name,
@@ -231,7 +231,7 @@ class Experiment:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.announce(title, None)
         started = time.monotonic()
-        with log.open("w") as stream:
+        with log.open("w", encoding="utf-8") as stream:
             process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
             try:
                 code = process.wait()
@@ -240,7 +240,7 @@ class Experiment:
                 process.wait()
                 raise
         if code != 0:
-            lines = log.read_text().strip().splitlines()
+            lines = log.read_text(encoding="utf-8").strip().splitlines()
             raise SfdaError(
                 f"step '{title}' failed: {lines[-1].removeprefix('monai_sfda: error: ') if lines else code}",
                 remedy=f"read logs/{log.name} in the output folder",

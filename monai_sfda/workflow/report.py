@@ -40,7 +40,7 @@ def report_of_run(
     figures = run / "figures"
     captions: dict[str, str] = {}
     if (figures / "captions.json").is_file():
-        captions = json.loads((figures / "captions.json").read_text())
+        captions = json.loads((figures / "captions.json").read_text(encoding="utf-8"))
     summaries: dict[str, Any] = {}
     for name, folder in (results or {}).items():
         summaries[name] = read_summary(folder / "summary.json")
@@ -84,7 +84,7 @@ def read_record(run: Path) -> dict[str, Any]:
     """
     path = run / "adaptation.json"
     try:
-        content: dict[str, Any] = dict(json.loads(path.read_text()))
+        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
             "no record of an adaptation can be read",

@@ -215,4 +215,4 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> None:
         for picture in pictures:
             (beside / f"{picture.name}.png").write_bytes(picture.png)
         captions = {f"{picture.name}.png": picture.caption for picture in pictures}
-        (beside / "captions.json").write_text(json.dumps(captions, indent=2) + "\n")
+        (beside / "captions.json").write_text(json.dumps(captions, indent=2) + "\n", encoding="utf-8")

@@ -55,7 +55,7 @@ def test_names_endings_and_strangers_mean_nothing(tmp_path: Path) -> None:
     (folder / "deep").mkdir()
     paths[0].rename(folder / "deep" / "report.txt")
     paths[1].rename(folder / "picture.png")
-    (folder / "notes.dcm").write_text("no image")
+    (folder / "notes.dcm").write_text("no image", encoding="utf-8")
     (folder / "empty.dcm").touch()
     (folder / ".hidden.dcm").write_bytes(paths[2].read_bytes())
     report = build.dicom_dataset(folder / "SR0001")

@@ -118,7 +118,11 @@ BAD_IMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "gzip damaged": ("a.nii.gz", damaged_inside, "truncated or damaged"),
     "plain cut": ("a.nii", truncated(0.7), "truncated or is no NIfTI"),
     "header cut": ("a.nii", truncated(0.05), "truncated or is no NIfTI"),
-    "text": ("a.nii.gz", lambda p: void(p.write_text("<html>404</html>")), "truncated or is no NIfTI"),
+    "text": (
+        "a.nii.gz",
+        lambda p: void(p.write_text("<html>404</html>", encoding="utf-8")),
+        "truncated or is no NIfTI",
+    ),
     "gzipped text": ("a.nii.gz", lambda p: void(p.write_bytes(gzip.compress(b"x" * 999))), "no NIfTI"),
     "NaN": ("a.nii.gz", save(nan_image()), r"4 of 432 voxels are NaN or infinite"),
     "constant": ("a.nii.gz", save(np.full(SHAPE, 7, np.int16)), r"constant image \(every voxel is 7\)"),
@@ -132,7 +136,11 @@ BAD_IMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "NRRD cut": ("a.nrrd", truncated(0.6), "truncated or is no NRRD"),
     "MetaImage cut": ("a.mha", truncated(0.6), "truncated or is no NRRD"),
     "MetaImage without data": ("a.mhd", without_data_file, "data file that its header names"),
-    "NRRD of text": ("a.nrrd", lambda p: void(p.write_text("hello")), "truncated or is no NRRD"),
+    "NRRD of text": (
+        "a.nrrd",
+        lambda p: void(p.write_text("hello", encoding="utf-8")),
+        "truncated or is no NRRD",
+    ),
     "MetaImage in colour": ("a.mha", itk_rgb, "3 numbers a voxel"),
     "MetaImage of two dimensions": ("a.mha", itk_flat, "2 dimensions"),
     "folder without images": ("a", lambda p: void(p.mkdir()), "no DICOM images"),
@@ -326,7 +334,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("a file")
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
     with pytest.raises(OutputError, match="cannot be written"):
         write_segmentation(tmp_path / "out" / "a.nii.gz", label(), scan_of())
 

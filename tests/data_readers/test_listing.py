@@ -384,7 +384,7 @@ def test_plain_folder(tmp_path: Path) -> None:
         tmp_path / "two", build.volume(seed=14), MATRIX, name="scout{}", ImageType=["ORIGINAL", "LOCALIZER"]
     )
     (tmp_path / "._a.nii").write_bytes(b"resource fork")
-    (tmp_path / "readme.txt").write_text("hello")
+    (tmp_path / "readme.txt").write_text("hello", encoding="utf-8")
     expected |= {"s1": 11, "two_1": 12, "two_2": 13}
 
     listed = list_folder(tmp_path)
@@ -445,7 +445,7 @@ def test_folders_without_scans(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="an empty folder in empty"):
         list_folder(tmp_path / "empty")
-    (tmp_path / "empty" / "notes.txt").write_text("x")
+    (tmp_path / "empty" / "notes.txt").write_text("x", encoding="utf-8")
     with pytest.raises(DataError, match="no scans among 1 files in empty"):
         list_folder(tmp_path / "empty")
     with pytest.raises(DataError, match="a file stands where a folder is expected"):

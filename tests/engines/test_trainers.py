@@ -88,7 +88,7 @@ def test_run_leaves_history_and_tensorboard(datalist, tmp_path, make):
     assert any(not torch.equal(p, q) for p, q in zip(trainer.network.parameters(), before, strict=True))
     names = {"dice", "cross_entropy"} if make is supervised else {"alignment", "classifier"}
     assert names <= {name for _, name, _ in read_history(tmp_path)}
-    with (tmp_path / "history.csv").open() as stream:
+    with (tmp_path / "history.csv").open(encoding="utf-8") as stream:
         assert next(csv.reader(stream)) == ["iteration", "name", "value"]
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert not (tmp_path / CHECKPOINT).exists()

@@ -86,7 +86,7 @@ def test_a_summary_of_empty_volumes_is_strict_json_and_reads_back(tmp_path: Path
     summary = summary_of(scores, 2)
     path = tmp_path / "out" / "summary.json"
     write_summary(path, summary)
-    assert json.loads(path.read_text(), parse_constant=refuse) == summary
+    assert json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse) == summary
     assert read_summary(path) == summary
     assert [entry.name for entry in path.parent.iterdir()] == ["summary.json"]
 
@@ -107,7 +107,7 @@ def test_what_json_cannot_hold_is_refused_by_name_and_the_old_file_stays(
 
 
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path, make_summary: MakeSummary) -> None:
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(OutputError, match=r"summary\.json"):
         write_summary(tmp_path / "file" / "summary.json", make_summary(0.5))
 
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path, make_su
 def test_files_that_are_no_summary_are_refused(tmp_path: Path, text: str | bytes | None, words: str) -> None:
     path = tmp_path / "summary.json"
     if isinstance(text, str):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     elif isinstance(text, bytes):
         path.write_bytes(text)
     with pytest.raises(DataError, match=words):
@@ -139,7 +139,7 @@ def test_metrics_csv_has_a_row_a_case_and_structure_and_no_file_name(
     path = tmp_path / "metrics.csv"
     gone = make_score(1, "spleen", **GONE | {"dice": None, "state": "both_empty", "predicted_ml": 0.0})
     write_metrics(path, [make_score(1, "liver", dice=1 / 3), gone])
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == [
         *("case", "structure", "dice", "iou", "assd_mm", "hd95_mm", "hd_mm"),

@@ -57,6 +57,7 @@ def run_command(bundle: Path, config_file: str, **overrides) -> subprocess.Compl
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        encoding="utf-8",
         check=False,
         timeout=540,
     )

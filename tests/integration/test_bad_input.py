@@ -252,13 +252,13 @@ def test_inference_isolates_bad_scans(phantoms, source_run, tmp_path):
     assert victim.name in line
     assert "1 of 3" in line
     assert len(list(out.glob("*_seg.nii.gz"))) == 2
-    scans = json.loads((out / "inference.json").read_text())["scans"]
+    scans = json.loads((out / "inference.json").read_text(encoding="utf-8"))["scans"]
     assert [("error" in s) for s in scans] == [False, True, False]
-    assert "img00" not in (out / "inference.json").read_text()
+    assert "img00" not in (out / "inference.json").read_text(encoding="utf-8")
 
 
 def test_unwritable_output(phantoms, source_run, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     line = failure(
         ABDOMEN,
         ("adapt", "small"),
@@ -275,4 +275,4 @@ def test_bundles_share_no_configuration_key_that_the_check_does_not_know():
 
     for path in sorted(BUNDLES.glob("*/configs/*.json")):
         if path.name not in ("metadata.json", "small.json"):
-            check_keys(json.loads(path.read_text()), path.stem)
+            check_keys(json.loads(path.read_text(encoding="utf-8")), path.stem)

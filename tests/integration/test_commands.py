@@ -24,7 +24,7 @@ def strict_json(path):
     def refuse(value):
         raise ValueError(f"{value} is not JSON")
 
-    return json.loads(path.read_text(), parse_constant=refuse)
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 def test_train_adapt_evaluate_inference(phantoms, tmp_path):
@@ -55,11 +55,11 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
     assert record["target_images"] == 3
     assert (out2 / "model.pt").read_bytes() == (out2 / "adapted.pt").read_bytes()
     assert {h["name"] for h in record["history"]} >= {"alignment", "classifier"}
-    page = (out2 / "report.html").read_text()
+    page = (out2 / "report.html").read_text(encoding="utf-8")
     assert "not for diagnosis" in page.lower()
     assert "img00" not in page
     for kept in ("adaptation.json", "history.csv", "report.html"):
-        assert str(tmp_path) not in (out2 / kept).read_text()
+        assert str(tmp_path) not in (out2 / kept).read_text(encoding="utf-8")
 
     done = run_command(
         B,
@@ -80,7 +80,7 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
         1,
     )
     assert set(summary["dice"]["per_class"]) == {s.name for s in TASK.structures}
-    with (out3 / "metrics.csv").open() as stream:
+    with (out3 / "metrics.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(TASK.structures)
     assert not any("img00" in value for row in rows for value in row.values())
@@ -104,7 +104,7 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
         assert mask.shape == scan.shape
         np.testing.assert_allclose(mask.affine, scan.affine, atol=1e-6)
         assert set(np.unique(np.asarray(mask.dataobj))) <= set(range(5))
-    with (out4 / "cases.csv").open() as stream:
+    with (out4 / "cases.csv").open(encoding="utf-8") as stream:
         numbers = {row["case"]: row["file"] for row in csv.DictReader(stream)}
     assert len(numbers) == 4
 

@@ -53,14 +53,14 @@ def test_same_weights_without_target_labels_and_source_data(
 
 def test_oracle_reads_labels_and_every_record_says_so(phantoms, source_run, tmp_path):
     adapt(phantoms, source_run / "release", tmp_path / "run", class_proportions="oracle")
-    assert '"target_labels_read": true' in (tmp_path / "run" / "adaptation.json").read_text()
-    assert "labels of the target" in (tmp_path / "run" / "report.html").read_text()
+    assert '"target_labels_read": true' in (tmp_path / "run" / "adaptation.json").read_text(encoding="utf-8")
+    assert "labels of the target" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_plain_folder_of_target_images(phantoms, source_run, tmp_path):
     images = next(phantoms.rglob("img"))
     adapt(tmp_path / "unused", source_run / "release", tmp_path / "run", target_images=images)
-    assert '"target_images": 4' in (tmp_path / "run" / "adaptation.json").read_text()
+    assert '"target_images": 4' in (tmp_path / "run" / "adaptation.json").read_text(encoding="utf-8")
 
 
 def test_no_adaptation_keeps_the_sources_weights(phantoms, source_run, tmp_path):

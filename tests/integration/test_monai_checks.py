@@ -28,7 +28,7 @@ def test_metadata_follows_the_official_schema(name):
     if not SCHEMA.is_file():
         pytest.skip("the official schema is not beside this checkout")
     verify_metadata(meta_file=str(BUNDLES / name / "configs" / "metadata.json"), filepath=str(SCHEMA))
-    metadata = json.loads((BUNDLES / name / "configs" / "metadata.json").read_text())
+    metadata = json.loads((BUNDLES / name / "configs" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["version"] in metadata["changelog"]
     assert "not for diagnosis" in metadata["intended_use"]
 
@@ -60,9 +60,9 @@ def test_required_properties_are_there(name, configs, kind, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_network_takes_and_gives_what_the_metadata_say(name, tmp_path):
     """MONAI's check passes, and fails when the metadata say something else."""
-    metadata = json.loads((BUNDLES / name / "configs" / "metadata.json").read_text())
+    metadata = json.loads((BUNDLES / name / "configs" / "metadata.json").read_text(encoding="utf-8"))
     metadata["network_data_format"]["outputs"]["pred"]["num_channels"] += 1
-    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     with pytest.raises(ValueError, match="channel"):
         verify_net_in_out(
             net_id="network_def",
@@ -115,6 +115,7 @@ def test_adapted_bundle_runs_by_itself_with_stock_monai(adapted, phantoms, tmp_p
         cwd=adapted / "bundle",
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -27,6 +27,6 @@ def test_training_goes_on_from_a_checkpoint(phantoms, source_run, tmp_path):
     first = torch.load(start, weights_only=True)
     weights = [name for name in first if name.endswith(("weight", "bias"))]
     assert all(torch.allclose(tuned[name], first[name], atol=1e-5) for name in weights)
-    manifest = (tmp_path / "tuned" / "release" / "release.json").read_text()
+    manifest = (tmp_path / "tuned" / "release" / "release.json").read_text(encoding="utf-8")
     assert '"domain": "target"' in manifest
     assert '"first_weights": "random"' not in manifest

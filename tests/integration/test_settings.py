@@ -46,8 +46,8 @@ def test_null_and_false_reach_the_run(phantoms, source_run, tmp_path):
             **SAMPLING,
             **extra,
         )
-    first = (tmp_path / "typed" / "summary.json").read_text()
-    assert first == (tmp_path / "left_out" / "summary.json").read_text()
+    first = (tmp_path / "typed" / "summary.json").read_text(encoding="utf-8")
+    assert first == (tmp_path / "left_out" / "summary.json").read_text(encoding="utf-8")
     assert json.loads(first)["protocol"]["largest_component"] is False
 
 
@@ -60,11 +60,11 @@ def test_training_refuses_settings_of_adaptation(phantoms, tmp_path):
 
 def test_two_channels_for_a_network_of_one(source_run, tmp_path):
     path = toy_abdomen(tmp_path / "data")
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     for key in ("target_train", "target_test"):
         for item in content[key]:
             item["image"] = [item["image"], item["image"]]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     line = failure(
         ABDOMEN,
         ("adapt", "small"),
@@ -105,9 +105,9 @@ def test_a_release_never_rests_on_two_subjects(tmp_path):
 
 def test_plain_monai_datalist(tmp_path):
     path = toy_abdomen(tmp_path / "data")
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     plain = {"training": content["source_train"], "test": content["source_test"], "labels": content["labels"]}
-    path.write_text(json.dumps(plain))
+    path.write_text(json.dumps(plain), encoding="utf-8")
     run_in_process(
         ABDOMEN,
         ("train", "small"),
@@ -116,7 +116,7 @@ def test_plain_monai_datalist(tmp_path):
         output_dir=tmp_path / "out",
         **(QUICK | {"image_size": 32, "pixel_size_mm": 2.5}),
     )
-    manifest = json.loads((tmp_path / "out" / "release" / "release.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "release" / "release.json").read_text(encoding="utf-8"))
     assert manifest["validation"] == {}
     assert manifest["minimum_subjects"] == 3
     assert manifest["class_ratio"]["subjects"] == 3
@@ -132,8 +132,10 @@ def test_report_of_phantoms_says_so(phantoms, source_run, tmp_path):
         output_dir=tmp_path / "out",
         **QUICK_ADAPT,
     )
-    assert "phantom" in (tmp_path / "out" / "report.html").read_text().lower()
-    assert json.loads((tmp_path / "out" / "adaptation.json").read_text())["domain"] == "target"
+    assert "phantom" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8").lower()
+    assert (
+        json.loads((tmp_path / "out" / "adaptation.json").read_text(encoding="utf-8"))["domain"] == "target"
+    )
 
 
 def test_experiment_refuses_a_folder_of_other_settings(tmp_path):

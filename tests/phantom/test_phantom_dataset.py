@@ -46,7 +46,7 @@ def test_the_layout_is_that_of_the_challenges(three: Path) -> None:
 
 
 def test_the_manifest_says_that_no_patient_is_shown(three: Path) -> None:
-    manifest = json.loads((three / "phantom.json").read_text())
+    manifest = json.loads((three / "phantom.json").read_text(encoding="utf-8"))
     assert manifest["notice"] == "phantom data, not patient data"
     assert (manifest["task"], manifest["seed"], manifest["matrix"], manifest["complete"]) == (
         "abdomen",
@@ -94,7 +94,7 @@ def test_an_interrupted_run_is_taken_up_where_it_stopped(three: Path, tmp_path: 
     shutil.rmtree(out / "Train_Sets" / "MR" / "2")
     (out / "RawData" / "Training" / "label" / "label0001.nii.gz").unlink()
     (out / ".source-2.tmp").mkdir()
-    (out / ".source-2.tmp" / "half").write_text("written")
+    (out / ".source-2.tmp" / "half").write_text("written", encoding="utf-8")
     kept = out / "RawData" / "Training" / "img" / "img0002.nii.gz"
     before = kept.stat().st_mtime_ns
     write_phantoms("abdomen", out, 3, 7, matrix=MATRIX, workers=1)
@@ -117,16 +117,16 @@ def test_phantoms_of_other_settings_are_not_mixed(
 
 @pytest.mark.parametrize("manifest", [None, "no json", '{"notice": "something else"}', "[1]"])
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, manifest: str | None) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
+    (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
     if manifest is not None:
-        (tmp_path / "phantom.json").write_text(manifest)
+        (tmp_path / "phantom.json").write_text(manifest, encoding="utf-8")
     with pytest.raises(OutputError, match="empty folder"):
         write_phantoms("abdomen", tmp_path, 1, 0, matrix=MATRIX, workers=1)
     assert {p.name for p in tmp_path.iterdir()} <= {"thesis.txt", "phantom.json"}
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("mine")
+    (tmp_path / "out").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="another folder"):
         write_phantoms("abdomen", tmp_path / "out", 1, 0, matrix=MATRIX, workers=1)
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from monai.bundle import ConfigParser
 
 from monai_sfda.catalog import find_task
+from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.scans import ScanDataset
 from monai_sfda.engines import SliceStackInferer, segment_scan
 from monai_sfda.evaluation.figures import as_ras, choose_slices, overlay_grid
 from monai_sfda.files import write_atomically
-from monai_sfda.release import Release, load_into, load_weights
+from monai_sfda.release import Release
 
 
 def main(run: Path, picture: Path) -> None:

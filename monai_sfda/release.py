@@ -16,11 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from monai_sfda.catalog import Task
-from monai_sfda.errors import CheckpointError, ReleaseError
+from monai_sfda.checkpoints import ANOTHER_NETWORK, load_weights
+from monai_sfda.errors import ReleaseError
 from monai_sfda.files import tensor_file, whole_folder
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.transforms import Preprocessing
@@ -29,7 +29,6 @@ SCHEMA_VERSION = 1
 # Fewer subjects than this are never summarised in what leaves a site: a mean of one is that one.
 MINIMUM_SUBJECTS = 3
 MODEL, PROTOTYPES, MANIFEST = "model.pt", "prototypes.safetensors", "release.json"
-ANOTHER_NETWORK = "use the configuration of its training: stack small.json last exactly when training did"
 
 
 def package_versions() -> dict[str, str]:
@@ -223,44 +222,3 @@ def file_sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """A bare state dict, loaded without running any code of the file.
-
-    Raises:
-        CheckpointError: when the file is missing, damaged or holds anything else.
-    """
-    remedy = "give a model.pt or adapted.pt that train.json or adapt.json wrote"
-    if not path.is_file():
-        raise CheckpointError("there is no checkpoint", path=path, remedy=remedy)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch raises many kinds on damaged files: UnpicklingError, EOFError, RuntimeError ...
-        raise CheckpointError(
-            f"the checkpoint cannot be read ({type(error).__name__})", path=path, remedy=remedy
-        ) from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError("the file holds no bare state dict", path=path, remedy=remedy)
-    return content
-
-
-def load_into(network: torch.nn.Module, weights: dict[str, Tensor], path: Path | str | None = None) -> None:
-    """Loads weights into a network that must have exactly those parameters.
-
-    Raises:
-        CheckpointError: when names or shapes differ; the message names `small.json`.
-    """
-    own = network.state_dict()
-    missing, extra = own.keys() - weights.keys(), weights.keys() - own.keys()
-    reshaped = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
-    if missing or extra or reshaped:
-        raise CheckpointError(
-            f"the checkpoint is of another network ({len(missing)} parameters missing, {len(extra)} unknown, "
-            f"{len(reshaped)} of another shape)",
-            path=path,
-            remedy=ANOTHER_NETWORK,
-        )
-    network.load_state_dict(weights)

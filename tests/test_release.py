@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from monai_sfda.catalog import ABDOMEN, SOFT_TISSUE
+from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.errors import CheckpointError, ReleaseError
-from monai_sfda.release import Release, load_into, load_weights
+from monai_sfda.release import Release
 from monai_sfda.transforms import preprocessing_for
 from tests.builders import release, small_network
 

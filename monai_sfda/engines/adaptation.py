@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.errors import SettingError
 from monai_sfda.methods.base import KerasAdam, Method
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import Release, load_into
+from monai_sfda.release import Release
 
 
 class AdaptationTrainer(StepTrainer):
@@ -74,25 +75,20 @@ class AdaptationTrainer(StepTrainer):
         return self.method.step(batch, generator)
 
     def extra_state(self) -> dict[str, Any]:
-        """The method's own state."""
-        return self.method.state_dict()
+        """The method's own state too."""
+        return {**super().extra_state(), "method": self.method.state_dict()}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Hands the method its state back."""
-        self.method.load_state_dict(state)
+        super().load_extra_state(state)
+        self.method.load_state_dict(state["method"])
 
     def describe(self) -> dict[str, Any]:
         """All settings, and the hash of the release."""
         return {
             "method": self.method.name,
             "method_settings": self.method.settings.model_dump(),
+            **super().describe(),
             "learning_rate": self.learning_rate,
-            "max_epochs": self.state.max_epochs,
-            "epoch_length": self.state.epoch_length,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "augmentation": vars(self.augmentation),
-            "image_size": list(self.dataset.image_size),
-            "preprocessing": self.dataset.preprocessing.to_json(),
             "release_sha256": self.release.sha256,
         }

@@ -38,6 +38,13 @@ def seed_for(seed: int, iteration: int, purpose: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+def precision(device: torch.device) -> torch.dtype:
+    """The half precision of mixed precision: bfloat16 where the device computes in it, else float16."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.bfloat16
+
+
 class StepTrainer(Trainer):
     """A MONAI trainer that takes named losses from `losses` and records them.
 
@@ -54,6 +61,9 @@ class StepTrainer(Trainer):
         output_dir: the run folder.
         augmentation: strengths, by name.
         title: of the progress bar.
+        amp: mixed precision, see `precision`.
+        accumulate: parts a batch is computed in; each part must have at least one slice. The gradient is the
+            parts' mean. Batch-norm statistics and distances between distributions are those of a part.
         checkpoint_interval: iterations between checkpoints; None for once an epoch, at most twice a minute.
     """
 
@@ -70,15 +80,23 @@ class StepTrainer(Trainer):
         output_dir: str | Path,
         augmentation: Mapping[str, float],
         title: str,
+        amp: bool = False,
+        accumulate: int = 1,
         checkpoint_interval: int | None = None,
     ) -> None:
         for name, value in {
             "max_epochs": max_epochs,
             "batch_size": batch_size,
             "epoch_length": epoch_length,
+            "accumulate": accumulate,
         }.items():
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise SettingError(f"{name} cannot be {value!r}", remedy="use a whole number from 1")
+        if accumulate > batch_size:
+            raise SettingError(
+                f"a batch of {batch_size} cannot be computed in {accumulate} parts",
+                remedy="lower accumulate or raise batch_size",
+            )
         super().__init__(
             device=torch.device(device),
             max_epochs=max_epochs,
@@ -92,6 +110,11 @@ class StepTrainer(Trainer):
         self.seed = seed
         self.output_dir = Path(output_dir)
         self.title = title
+        self.accumulate = accumulate
+        self.precision = precision(torch.device(device)) if amp else None
+        self.loss_scaler = torch.amp.GradScaler(
+            torch.device(device).type, enabled=self.precision == torch.float16
+        )
         self.checkpoint_interval = checkpoint_interval
         try:
             self.augmentation = Augmentation(**augmentation)
@@ -112,9 +135,19 @@ class StepTrainer(Trainer):
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The optimiser of a fresh run."""
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Every setting that decides about the result, JSON-ready and without paths."""
+        return {
+            "max_epochs": self.state.max_epochs,
+            "epoch_length": self.state.epoch_length,
+            "batch_size": self.batch_size,
+            "accumulate": self.accumulate,
+            "precision": "float32" if self.precision is None else str(self.precision).removeprefix("torch."),
+            "seed": self.seed,
+            "augmentation": vars(self.augmentation),
+            "image_size": list(self.dataset.image_size),
+            "preprocessing": self.dataset.preprocessing.to_json(),
+        }
 
     def takes_steps(self) -> bool:
         """Whether there is anything to optimise."""
@@ -129,10 +162,11 @@ class StepTrainer(Trainer):
 
     def extra_state(self) -> dict[str, Any]:
         """State beside network and optimiser that a resumed run needs."""
-        return {}
+        return {"scaler": self.loss_scaler.state_dict()}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Takes back what `extra_state` gave."""
+        self.loss_scaler.load_state_dict(state["scaler"])
 
     def fingerprint(self) -> str:
         """What must be equal for an unfinished run to go on."""
@@ -205,10 +239,19 @@ class StepTrainer(Trainer):
         image = batch["image"].to(device, non_blocking=True)
         label = batch["label"].to(device, non_blocking=True) if "label" in batch else None
         image, label = augment(image, label, self.augmentation, generator)
-        losses = self.losses({"image": image} | ({} if label is None else {"label": label}), generator)
-        total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        means: dict[str, Tensor] = {}
+        images = image.tensor_split(self.accumulate)
+        labels = [None] * len(images) if label is None else label.tensor_split(self.accumulate)
+        for part, part_label in zip(images, labels, strict=True):
+            with torch.autocast(device.type, dtype=self.precision, enabled=self.precision is not None):
+                named = {"image": part} | ({} if part_label is None else {"label": part_label})
+                losses = self.losses(named, generator)
+            share = part.shape[0] / image.shape[0]
+            self.loss_scaler.scale(share * torch.stack(list(losses.values())).sum()).backward()
+            for name, value in losses.items():
+                means[name] = means.get(name, torch.zeros_like(value)) + share * value.detach()
         self.before_step(iteration)
-        self.optimizer.step()
-        return {name: value.detach() for name, value in losses.items()}
+        self.loss_scaler.step(self.optimizer)
+        self.loss_scaler.update()
+        return means

@@ -16,10 +16,10 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from torch.utils.tensorboard import SummaryWriter
 
+from monai_sfda.checkpoints import load_into
 from monai_sfda.errors import CheckpointError, OutputError, SettingError
 from monai_sfda.files import tensor_file, write_atomically
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import load_into
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"

@@ -12,13 +12,15 @@ from monai.losses import DiceLoss
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.losses import segmentation_cross_entropy
-from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import file_sha256, load_into, load_weights
+from monai_sfda.networks import DeepLabV3VGG16, SegmentationNetwork
+from monai_sfda.networks.deeplab import load_imagenet_weights
+from monai_sfda.release import file_sha256
 
 
 class TrainingSettings(BaseModel):
@@ -89,6 +91,22 @@ class SupervisedTrainer(StepTrainer):
         self.first_weights = "random"
         self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
+    def start_from_imagenet(self, weights: Path) -> None:
+        """Starts the encoder from torchvision's ImageNet weights of VGG16.
+
+        Raises:
+            SettingError: when the network has no VGG16.
+            CheckpointError: when the file is of another network.
+        """
+        backbone = self.network.backbone
+        if not isinstance(backbone, DeepLabV3VGG16):
+            raise SettingError(
+                f"the network is a {type(backbone).__name__} and has no VGG16 for imagenet_weights",
+                remedy="leave imagenet_weights out, or use DeepLabV3VGG16",
+            )
+        load_imagenet_weights(backbone, weights)
+        self.first_weights = f"ImageNet {file_sha256(weights)}"
+
     def start_from(self, checkpoint: Path) -> None:
         """Starts from a checkpoint's weights instead of random ones.
 
@@ -132,13 +150,7 @@ class SupervisedTrainer(StepTrainer):
         """All settings."""
         return {
             **self.settings.model_dump(),
+            **super().describe(),
             "first_weights": self.first_weights,
             "learning_rate": self.learning_rate,
-            "max_epochs": self.state.max_epochs,
-            "epoch_length": self.state.epoch_length,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "augmentation": vars(self.augmentation),
-            "image_size": list(self.dataset.image_size),
-            "preprocessing": self.dataset.preprocessing.to_json(),
         }

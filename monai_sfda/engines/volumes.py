@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import write_segmentation
 from monai_sfda.data.scan import Scan
@@ -25,7 +26,7 @@ from monai_sfda.evaluation.metrics import centre_blob, largest_component, score_
 from monai_sfda.evaluation.summary import summarise, write_metrics, write_summary
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import file_sha256, load_into, load_weights
+from monai_sfda.release import file_sha256
 from monai_sfda.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)

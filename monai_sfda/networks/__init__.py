@@ -1,5 +1,6 @@
 """Networks as features plus classifier."""
 
+from monai_sfda.networks.deeplab import DeepLabV3VGG16
 from monai_sfda.networks.segmentation import SegmentationNetwork
 
-__all__ = ["SegmentationNetwork"]
+__all__ = ["DeepLabV3VGG16", "SegmentationNetwork"]

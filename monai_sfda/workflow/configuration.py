@@ -37,8 +37,11 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "split": "train, val or test",
     "max_epochs": "epochs of training or adaptation",
     "learning_rate": "null: the method's own",
+    "amp": "mixed precision: bfloat16 where the device has it, else float16 with loss scaling",
+    "accumulate": "parts that a batch is computed in, when it does not fit the memory at once",
     "checkpoint": "weights to start from, to evaluate or to run",
     "largest_component": "keep only the largest connected component of each structure",
+    "imagenet_weights": "torchvision's VGG16 weights, for a network with that encoder",
     "release": "folder of the source release",
     "method": "method of adaptation",
     "method_settings": "the method's settings",
@@ -46,14 +49,18 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "target_images": "plain folder of unlabelled scans that replaces dataset_dir",
 }
 _SHARED = tuple(TOP_LEVEL_KEYS)[: tuple(TOP_LEVEL_KEYS).index("datalist")]
-_TRAIN = (*_SHARED, "datalist", "split", "max_epochs", "learning_rate", "checkpoint", "largest_component")
+_TRAIN = (
+    *_SHARED,
+    *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
+    *("checkpoint", "largest_component", "imagenet_weights"),
+)
 # What each job reads. small.json, which is stacked on all of them, has shared keys alone.
 JOB_KEYS: dict[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "evaluate": _TRAIN,
     "adapt": (
         *_SHARED,
-        *("datalist", "split", "max_epochs", "learning_rate"),
+        *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
         *("release", "method", "method_settings", "class_proportions", "target_images"),
     ),
     "inference": (*_SHARED, "checkpoint", "largest_component"),
@@ -62,7 +69,10 @@ SECTIONS = (
     *("imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
     *("evaluator", "dataset", "inferer", "preprocessing", "_meta_"),
 )
-_NULLABLE = ("datalist", "checkpoint", "release", "target_images", "class_proportions", "learning_rate")
+_NULLABLE = (
+    *("datalist", "checkpoint", "imagenet_weights", "release", "target_images"),
+    *("class_proportions", "learning_rate"),
+)
 _NULLABLE_NUMBERS = ("slice_axis", "stack_slices", "pixel_size_mm")
 _CHOICES = {"domain": ("source", "target"), "split": ("train", "val", "test")}
 
@@ -123,13 +133,13 @@ def check_value(key: str, value: Any) -> Any:
     word = value.strip().lower() if isinstance(value, str) else None
     if key in (*_NULLABLE, *_NULLABLE_NUMBERS) and (value is None or word in ("null", "none")):
         return None
-    if key == "largest_component":
+    if key in ("largest_component", "amp"):
         if word in ("true", "false"):
             return word == "true"
         return _require(isinstance(value, bool), key, value, "use true or false")
     if key in _CHOICES:
         return _require(value in _CHOICES[key], key, value, f"use {', '.join(_CHOICES[key])}")
-    if key in ("max_epochs", "batch_size"):
+    if key in ("max_epochs", "batch_size", "accumulate"):
         return _require(_is_whole(value) and value >= 1, key, value, "use a whole number from 1")
     if key == "seed":
         return _require(_is_whole(value) and 0 <= value < 2**63, key, value, "use a whole number from 0")

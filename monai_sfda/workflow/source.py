@@ -30,6 +30,7 @@ def train(
     inferer: SliceStackInferer,
     *,
     checkpoint: str | Path | None = None,
+    imagenet_weights: str | Path | None = None,
     keep_largest: bool = False,
     rho: float = 0.97,
 ) -> None:
@@ -43,6 +44,7 @@ def train(
         validation: held-out labelled scans of the same domain; may have none.
         inferer: slices to logits.
         checkpoint: weights to start from; None starts from random ones.
+        imagenet_weights: torchvision's VGG16 weights for the encoder of `DeepLabV3VGG16`; None for none.
         keep_largest: validate the largest connected component of each structure alone.
         rho: confidence threshold of the prototypes.
 
@@ -50,6 +52,8 @@ def train(
         DataError, SettingError, CheckpointError, OutputError: see their texts; nothing is half-written.
     """
     network_def = copy.deepcopy(current_configuration()["network_def"])
+    if imagenet_weights is not None:
+        trainer.start_from_imagenet(Path(imagenet_weights))
     if checkpoint is not None:
         trainer.start_from(Path(checkpoint))
     dataset = trainer.dataset

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
 from monai_sfda.engines.signals import Picture, before_after_pictures, label_free_signals
@@ -22,7 +23,7 @@ from monai_sfda.errors import SettingError, nearest
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
 from monai_sfda.methods import create_method
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import Release, load_into, package_versions
+from monai_sfda.release import Release, package_versions
 from monai_sfda.workflow.bundle_folder import write_bundle
 from monai_sfda.workflow.configuration import current_configuration
 from monai_sfda.workflow.report import PHANTOM_MANIFEST, report_of_run
@@ -98,6 +99,8 @@ def adapt(
     learning_rate: float | None,
     augmentation: Mapping[str, float],
     seed: int,
+    amp: bool = False,
+    accumulate: int = 1,
 ) -> None:
     """Adapts a release to the target's unlabelled scans and writes the run folder.
 
@@ -112,7 +115,7 @@ def adapt(
         settings: of the method.
         class_proportions: shorthand for the setting of that name.
         bundle_root: folder of this bundle, from which the adapted one is made.
-        device, output_dir, max_epochs, batch_size, learning_rate, augmentation, seed: as in
+        device, output_dir, max_epochs, batch_size, learning_rate, augmentation, seed, amp, accumulate: as in
             `AdaptationTrainer`.
         adaptation: the section of that name, see `AdaptationSettings`.
 
@@ -152,6 +155,8 @@ def adapt(
         seed=seed,
         output_dir=out,
         augmentation=augmentation,
+        amp=amp,
+        accumulate=accumulate,
     )
     trainer.run()
     where = trainer.state.device

@@ -16,6 +16,7 @@ from monai_sfda.engines import AdaptationTrainer, SupervisedTrainer
 from monai_sfda.engines.handlers import CHECKPOINT, read_history
 from monai_sfda.errors import CheckpointError, DataError, SettingError
 from monai_sfda.methods import create_method
+from monai_sfda.networks import SegmentationNetwork
 from tests.builders import release, small_network, toy_abdomen
 
 AUGMENTATION = {"rotation_degrees": 10.0, "noise": 0.1}
@@ -121,6 +122,57 @@ def test_stopped_run_goes_on_to_the_same_weights(datalist, tmp_path, make, stop_
     assert [row for row in second.history.rows if row[1] != "x"][-1] == whole.history.rows[-1]
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_mixed_precision_trains_and_goes_on(datalist, tmp_path, make):
+    """bfloat16 on the CPU: other numbers than float32, finite ones, and the same again after a stop."""
+    runs = [make(datalist, tmp_path / name, amp=True, max_epochs=1) for name in "ab"]
+    runs.append(make(datalist, tmp_path / "c", max_epochs=1))
+    for trainer in runs:
+        trainer.run()
+    mixed, again, full = (trainer.network.classifier.weight.detach() for trainer in runs)
+    assert torch.isfinite(mixed).all()
+    assert torch.equal(mixed, again)
+    assert not torch.equal(mixed, full)
+    torch.testing.assert_close(mixed, full, rtol=0.1, atol=0.05)
+    assert runs[0].describe()["precision"] == "bfloat16"
+    assert all(p.dtype == torch.float32 for p in runs[0].network.parameters())
+
+
+class PlainBackbone(torch.nn.Module):
+    """No batch norm and no dropout: the gradient of a batch is the mean of its parts'."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.convolution(x)
+
+
+def test_accumulated_parts_give_the_whole_batchs_gradient(datalist, tmp_path):
+    weights = []
+    for parts in (1, 2, 4):
+        torch.manual_seed(0)
+        network = SegmentationNetwork(PlainBackbone(), embedding_channels=4, num_classes=5)
+        trainer = SupervisedTrainer(
+            network,
+            stacks(datalist),
+            settings={"loss": "cross_entropy"},
+            device="cpu",
+            max_epochs=1,
+            epoch_length=3,
+            batch_size=4,
+            seed=0,
+            output_dir=tmp_path / str(parts),
+            augmentation=AUGMENTATION,
+            accumulate=parts,
+        )
+        trainer.run()
+        weights.append(network.backbone.convolution.weight.detach())
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(weights[0], weights[2], rtol=1e-4, atol=1e-6)
+
+
 def test_unfinished_run_with_other_settings_is_not_touched(datalist, tmp_path):
     trainer = supervised(datalist, tmp_path, max_epochs=1)
     trainer.run()
@@ -171,6 +223,7 @@ def test_diverging_run_says_so(datalist, tmp_path):
     [
         ({"max_epochs": 0}, "max_epochs"),
         ({"batch_size": 2.5}, "batch_size"),
+        ({"accumulate": 5}, "4 cannot be computed in 5 parts"),
         ({"augmentation": {"rotate": 3}}, "rotation_degrees"),
         ({"settings": {"los": "dice"}}, "loss"),
         ({"settings": {"loss": "dice"}}, "loss.*cannot be 'dice'"),

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.data.stacks import StackDataset, StackLoader
-from monai_sfda.engines.handlers import History, RunCheckpoint, attach_progress
+from monai_sfda.engines.handlers import GracefulStop, History, RunCheckpoint, attach_progress
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
 from monai_sfda.files import remove_leftovers
@@ -104,6 +104,7 @@ class StepTrainer(Trainer):
             epoch_length=epoch_length,
             decollate=False,
         )
+        self.logger.setLevel(logging.WARNING)  # our own lines say the same, with the losses
         self.network = network.to(torch.device(device))
         self.dataset = dataset
         self.batch_size = batch_size
@@ -225,7 +226,12 @@ class StepTrainer(Trainer):
             self.history.attach(self)
             self.checkpoint.attach(self)
             attach_progress(self)
-            super().run()
+            stop = GracefulStop(self.checkpoint)
+            stop.attach(self)
+            try:
+                super().run()
+            finally:
+                stop.release()
 
     def finish(self) -> None:
         """Removes the checkpoint; to be called when the results are written."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -166,6 +168,43 @@ def attach_progress(engine: TrainingEngine) -> None:
         )
 
     engine.add_event_handler(Events.EPOCH_COMPLETED, log_epoch)
+
+
+class GracefulStop:
+    """Lets an interrupted run finish its iteration and write its checkpoint before it ends.
+
+    The first Ctrl-C or SIGTERM asks to stop; a second Ctrl-C stops at once, without a new checkpoint.
+    """
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, checkpoint: RunCheckpoint) -> None:
+        self.checkpoint = checkpoint
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def attach(self, engine: TrainingEngine) -> None:
+        """Starts to watch; `release` ends it."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_when_asked)
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in self.signals}
+
+    def release(self) -> None:
+        """Puts the signals' handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+        logger.warning("stopping after this iteration; Ctrl-C again stops at once")
+
+    def _stop_when_asked(self, engine: TrainingEngine) -> None:
+        if self.asked:
+            self.checkpoint.write(engine)
+            raise KeyboardInterrupt
 
 
 class RunCheckpoint:

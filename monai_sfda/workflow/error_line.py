@@ -65,7 +65,7 @@ def install() -> None:
         sys.stdout.flush()
         if own is None and interrupted:
             own = SfdaError(
-                "interrupted", remedy="the same command goes on from the last checkpoint, if there is one"
+                "interrupted", remedy="run the same command again: it goes on from its checkpoint"
             )
         if own is None:
             innermost = list(_causes(error))[-1]

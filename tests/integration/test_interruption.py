@@ -1,0 +1,90 @@
+"""A run that is killed or interrupted goes on with the same command and ends with the same weights."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tests.builders import REPOSITORY
+from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT
+
+pytestmark = pytest.mark.long
+
+
+def start(configs, log, **overrides):
+    files = ",".join(f"'{ABDOMEN}/configs/{name}.json'" for name in configs)
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", f"[{files}]"]
+    command += ["--bundle_root", str(ABDOMEN)]
+    for name, value in overrides.items():
+        command += [f"--{name}", str(value)]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=log.open("wb"), stderr=subprocess.STDOUT)
+
+
+def wait_for_start(folder, process, runs_before, seconds=120):
+    """Waits until this run has begun to train: every run opens an event file of its own."""
+    deadline = time.monotonic() + seconds
+    while len(list((folder / "tensorboard").glob("events*"))) <= runs_before:
+        assert process.poll() is None, "the run ended before it was interrupted"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)
+
+
+def jobs(phantoms, source_run):
+    train = {"dataset_dir": phantoms, **QUICK, "max_epochs": 5, "training#epoch_length": 60}
+    adapt = {
+        "dataset_dir": phantoms,
+        "release": source_run / "release",
+        **QUICK_ADAPT,
+        "max_epochs": 5,
+        "adaptation#epoch_length": 30,
+    }
+    return {
+        "train": (("train", "small"), train, "release/model.pt"),
+        "adapt": (("adapt", "small"), adapt, "adapted.pt"),
+    }
+
+
+@pytest.mark.parametrize("job", ["train", "adapt"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_the_same_command_goes_on_to_the_same_weights(phantoms, source_run, tmp_path, job, how):
+    configs, overrides, product = jobs(phantoms, source_run)[job]
+    whole = start(configs, tmp_path / "whole.log", output_dir=tmp_path / "whole", **overrides)
+    assert whole.wait(timeout=300) == 0, (tmp_path / "whole.log").read_text(encoding="utf-8")
+
+    out = tmp_path / "parts"
+    kills, code, text = 0, 1, ""
+    for attempt in range(20):
+        log = tmp_path / f"attempt{attempt}.log"
+        runs_before = len(list((out / "tensorboard").glob("events*")))
+        process = start(configs, log, output_dir=out, **overrides)
+        if kills < 3:
+            wait_for_start(out, process, runs_before)
+            time.sleep(0.15 * (kills + 1))
+            if process.poll() is None:
+                process.send_signal(how)
+                kills += 1
+        code = process.wait(timeout=300)
+        text = log.read_text(encoding="utf-8")
+        if code == 0:
+            break
+        if how == signal.SIGINT and code not in (0, -signal.SIGKILL):
+            assert "monai_sfda: error: interrupted" in text.strip().splitlines()[-1], text
+        if how != signal.SIGKILL and "Traceback" not in text:
+            assert (out / "checkpoint.pt").is_file()
+        if (out / product).exists():
+            weights(out / product)  # whole, or not there
+    assert code == 0, text
+    assert kills >= 1
+    first, second = weights(tmp_path / "whole" / product), weights(out / product)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not (out / "checkpoint.pt").exists()
+    assert not list(out.glob(".*tmp*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +105,7 @@ def check_cases(
         DataError: the first bad case's, with how many more are bad; also when cases differ in their number of
             channels.
     """
-    summaries: list[CaseSummary] = []
-    errors: list[DataError] = []
-    for done, case in enumerate(cases, start=1):
-        try:
-            summaries.append(_summary(case, *read_case(case, task, domain, with_label=with_label)))
-        except DataError as error:
-            errors.append(error)
-        if progress is not None:
-            progress(done, len(cases))
+    summaries, errors = inspect_cases(cases, task, domain, with_label, progress)
     raise_first(errors, len(cases))
     odd = next((s for s in summaries if s.channels != summaries[0].channels), None)
     if odd is not None:
@@ -123,6 +116,44 @@ def check_cases(
             root=cases[summaries.index(odd)].root,
         )
     return tuple(summaries)
+
+
+def inspect_cases(
+    cases: Sequence[Case],
+    task: Task,
+    domain: str,
+    with_label: bool,
+    progress: Callable[[int, int], None] | None = None,
+    threads: int = 1,
+) -> tuple[list[CaseSummary], list[DataError]]:
+    """Reads every input of a list and tells what is good and what is bad; arguments as in `check_cases`.
+
+    Args:
+        cases, task, domain, with_label, progress: as in `check_cases`.
+        threads: readers at once.
+
+    Returns:
+        Summaries of the good cases and errors of the bad ones, both in the list's order.
+    """
+
+    def inspect(case: Case) -> CaseSummary | DataError:
+        """One case's summary or error."""
+        try:
+            return _summary(case, *read_case(case, task, domain, with_label=with_label))
+        except DataError as error:
+            return error
+
+    summaries: list[CaseSummary] = []
+    errors: list[DataError] = []
+    with ThreadPoolExecutor(threads) as readers:
+        for done, result in enumerate(readers.map(inspect, cases), start=1):
+            if isinstance(result, DataError):
+                errors.append(result)
+            else:
+                summaries.append(result)
+            if progress is not None:
+                progress(done, len(cases))
+    return summaries, errors
 
 
 def raise_first(errors: Sequence[DataError], scans: int) -> None:

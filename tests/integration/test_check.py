@@ -1,0 +1,70 @@
+"""`monai-sfda check`: counts, missing subjects, geometry, and exit status 1 exactly when a job could not
+start.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from monai_sfda.catalog import ABDOMEN
+from monai_sfda.workflow.check import check_data, classes_of, geometry_of
+from tests.integration.test_bad_input import labels, truncate, unknown_value, volumes
+from tests.test_catalog_and_cli import command
+
+
+@pytest.fixture
+def data(phantoms, tmp_path):
+    shutil.copytree(phantoms, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def by_split(result):
+    return {(s.domain, s.split): s for s in result.splits}
+
+
+def test_complete_phantoms_are_ready(data):
+    result = check_data(ABDOMEN, data)
+    assert result.problems == {"train": [], "adapt": [], "evaluate": []}
+    splits = by_split(result)
+    train = splits["source", "train"]
+    assert (train.subjects, train.expected, len(train.missing)) == (3, 16, 13)
+    assert geometry_of(train.summaries).startswith("96 x 96 x ")
+    assert classes_of(train.summaries, ABDOMEN).startswith("liver 3, right kidney 3")
+    assert splits["target", "test"].subjects == 1
+
+
+def test_target_without_labels_is_ready_to_adapt_but_not_to_evaluate(data):
+    shutil.rmtree(next(data.rglob("label")))
+    problems = check_data(ABDOMEN, data).problems
+    assert problems["train"] == []
+    assert problems["adapt"] == []
+    assert len(problems["evaluate"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("victims", "damage", "job"), [(volumes, truncate, "adapt"), (labels, unknown_value, "adapt")]
+)
+def test_every_bad_file_is_named(data, victims, damage, job):
+    for victim in victims(data)[:2]:
+        damage(victim)
+    problems = check_data(ABDOMEN, data).problems
+    named = " ".join(problems["adapt"] + problems["evaluate"])
+    assert all(victim.name in named for victim in victims(data)[:2])
+    assert problems["train"] == []
+    assert problems[job]
+
+
+def test_command_says_what_is_wrong_and_exits_1(data, tmp_path):
+    done = command("check", "--task", "abdomen", str(data))
+    assert done.returncode == 0, done.stderr
+    assert "train: ready" in done.stdout
+    truncate(sorted(data.rglob("T2SPIR/DICOM_anon/*.dcm"))[3])
+    done = command("check", "--task", "abdomen", str(data))
+    assert done.returncode == 1
+    assert "train: cannot start" in done.stdout
+    assert str(tmp_path) not in done.stdout
+    done = command("check", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert "nowhere" in done.stdout

@@ -183,6 +183,11 @@ def start(job: str) -> None:
     parser = current_parser()
     configuration = dict(parser.get())
     check_keys(configuration, job)
+    if "task" not in configuration:
+        raise SettingError(
+            f"{job}.json is read by itself",
+            remedy="stack it: --config_file \"['train.json','evaluate.json']\"",
+        )
     for key in JOB_KEYS[job]:
         if key in configuration:
             value = check_value(key, configuration[key])

@@ -58,6 +58,11 @@ def test_training_refuses_settings_of_adaptation(phantoms, tmp_path):
     assert "train has no use for setting 'release'" in line
 
 
+def test_evaluation_alone_says_what_it_is_stacked_on(phantoms, tmp_path):
+    line = failure(ABDOMEN, ("evaluate",), dataset_dir=phantoms, output_dir=tmp_path / "out")
+    assert "['train.json','evaluate.json']" in line
+
+
 def test_two_channels_for_a_network_of_one(source_run, tmp_path):
     path = toy_abdomen(tmp_path / "data")
     content = json.loads(path.read_text(encoding="utf-8"))

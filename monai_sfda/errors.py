@@ -2,8 +2,7 @@
 
 An error is raised where its cause is known. Its text names a file only relative to the folder that the user
 gave, so that a message never carries a path of the machine; `report_errors_relative_to` fills that folder in
-on the way
-out.
+on the way out.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Class k is a Gaussian with weight alpha_k, mean mu_k and full covariance Sigma_k over the source pixels whose
 label is k, whose prediction is k and whose confidence exceeds rho (SFS, Eq. 2; MAS3, Eq. 3). Eq. 2 of SFS
-misses the sum
-in Sigma_k: it is sum (z - mu_k)(z - mu_k)^T / (n_k - 1).
+misses the sum in Sigma_k: it is sum (z - mu_k)(z - mu_k)^T / (n_k - 1).
 """
 
 from __future__ import annotations
@@ -135,8 +134,7 @@ class PrototypeFit:
 
         A class with fewer than `minimum_pixels` confident pixels takes the next lower threshold of 0.8, 0.5,
         0, with a warning; one that still has too few, or comes from fewer than `minimum_subjects` subjects,
-        is left
-        out, with a warning. A covariance from fewer than 10 D pixels is shrunk (`oas_covariance`).
+        is left out, with a warning. A covariance from fewer than 10 D pixels is shrunk (`oas_covariance`).
 
         Args:
             minimum_pixels: default 10 D.

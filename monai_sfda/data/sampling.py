@@ -16,8 +16,7 @@ class SliceSampler:
 
     A batch takes each place with probability `rare_share` for a rare draw: a class is drawn uniformly among
     those present anywhere, then one of its slices uniformly. The other places walk through a permutation of
-    all
-    slices that is new in every pass.
+    all slices that is new in every pass.
 
     Args:
         length: number of slices.

@@ -52,8 +52,7 @@ def sliced_wasserstein_distance(x: Tensor, y: Tensor, projections: Tensor) -> Te
 
     SWD(x, y) = 1/L sum_l 1/N sum_i (sort(x o_l)_i - sort(y o_l)_i)^2, the mean over L directions o_l of the
     squared one-dimensional distance, which sorting solves. Each direction is sorted and subtracted; the
-    published
-    code's cumulative sums have an absolute floor of error in float32.
+    published code's cumulative sums have an absolute floor of error in float32.
 
     Args:
         x: (N, D). Gradients flow to x and y; detach the side that must not move.

@@ -163,8 +163,7 @@ class KerasAdam:
 
     Keras adds eps to the uncorrected root: lr sqrt(1 - b2^t)/(1 - b1^t) m / (sqrt(v) + eps). PyTorch corrects
     the root first; with eps_t = eps / sqrt(1 - b2^t) the two are the same. With eps 0.1 PyTorch's own first
-    step is 30
-    times larger. `decay` is Keras's: lr / (1 + decay t), not weight decay.
+    step is 30 times larger. `decay` is Keras's: lr / (1 + decay t), not weight decay.
     """
 
     def __init__(self, optimizer: torch.optim.Adam, settings: StepSettings, learning_rate: float) -> None:

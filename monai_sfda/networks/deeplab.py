@@ -2,10 +2,8 @@
 
 SFS (paper 1, appendix): pools 4 and 5 are removed and blocks 4 and 5 dilated by 2 and 4, so that features
 keep an eighth of the input's resolution; the pyramid has a 1x1 and three 3x3 convolutions at rates 12, 24, 36
-and
-image pooling, 256 channels each; its output is projected, convolved once more, mapped to the embedding and
-resized to the
-input.
+and image pooling, 256 channels each; its output is projected, convolved once more, mapped to the embedding
+and resized to the input.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 SFS augments both domains by rotation up to 20 degrees, multiplication by -1, Gaussian noise, random crop and
 zoom. One affine map does rotation, zoom, crop and flip in a single resampling. MONAI's transforms work sample
-by sample
-on the CPU; this works on the whole batch at once on its device.
+by sample on the CPU; this works on the whole batch at once on its device.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The volume is first turned so that its axes run along R, A, S as nearly as flips and permutations allow (no
 resampling), then cut across one axis, and each slice is resampled in its plane to a pixel size. Edges of the
-field of view
-stay where they are, so the way back is the same map read backwards, for every orientation, oblique ones too.
+field of view stay where they are, so the way back is the same map read backwards, for every orientation,
+oblique ones too.
 """
 
 from __future__ import annotations

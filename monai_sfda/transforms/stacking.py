@@ -42,8 +42,7 @@ class AdjacentSlicesd(MapTransform):
     """Turns each volume (C, S, H, W) of a dictionary into all its stacks (S, C * n, H, W).
 
     The dictionary form of `clamp_edges` and `stack_view`, for MONAI pipelines that want every slice of a
-    volume at once.
-    With one channel the result is a strided view: memory does not grow with n.
+    volume at once. With one channel the result is a strided view: memory does not grow with n.
 
     Args:
         keys: volumes to stack.

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from monai_sfda import processes
 from monai_sfda.catalog import find_task
+from monai_sfda.data.cache import CachedVolume, shared_on_machine
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import CaseList, list_cases, list_folder
 from monai_sfda.data.reading import raise_first, read_case
@@ -25,23 +26,6 @@ from monai_sfda.errors import DataError, report_errors_relative_to
 from monai_sfda.transforms import Preprocessing, clamp_edges, pad_plane, preprocessing_for, stack_view
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CachedVolume:
-    """A preprocessed scan in memory.
-
-    Attributes:
-        case: where it comes from.
-        image: (C, S + n - 1, H, W) float32, edges clamped.
-        label: (S, 1, H, W) uint8, or None.
-        num_slices: S.
-    """
-
-    case: Case
-    image: Tensor
-    label: Tensor | None
-    num_slices: int
 
 
 class StackDataset(Dataset[dict[str, Any]]):
@@ -134,7 +118,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         return self._list
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Reads, checks and caches all scans; a no-op when done.
+        """Reads, checks and caches all scans; a no-op when done. The processes of a machine share the work.
 
         Args:
             progress: called with (scans done, scans in all).
@@ -145,17 +129,19 @@ class StackDataset(Dataset[dict[str, Any]]):
         if self._volumes:
             return
         cases = self.list().cases
-        volumes: list[CachedVolume] = []
-        errors: list[DataError] = []
+        _, process, together = processes.local()
+        mine = range(process, len(cases), together)
+        read: dict[int, CachedVolume | DataError] = {}
         with report_errors_relative_to(self.root), ThreadPoolExecutor(self.threads) as readers:
-            for done, result in enumerate(readers.map(self._try_read, cases), start=1):
-                if isinstance(result, DataError):
-                    errors.append(result)
-                else:
-                    volumes.append(result)
+            for number, result in zip(
+                mine, readers.map(self._try_read, [cases[i] for i in mine]), strict=True
+            ):
+                read[number] = result
                 if progress is not None:
-                    progress(done, len(cases))
-            raise_first(errors, len(cases))
+                    progress(len(read), len(mine))
+            everything = [volume for _, volume in sorted(shared_on_machine(read).items())]
+            raise_first([error for error in everything if isinstance(error, DataError)], len(cases))
+            volumes = [volume for volume in everything if isinstance(volume, CachedVolume)]
             for volume in volumes:
                 if volume.image.shape[0] != volumes[0].image.shape[0]:
                     raise DataError(
@@ -243,6 +229,17 @@ class StackDataset(Dataset[dict[str, Any]]):
         return self._volumes[int(np.searchsorted(self._starts, index, side="right")) - 1].case.subject
 
 
+def share_of(length: int, rank: int, world_size: int) -> tuple[int, int]:
+    """First and end of a process's share of `length` places, as even as can be.
+
+    >>> [share_of(5, rank, 2) for rank in (0, 1)]
+    [(0, 3), (3, 5)]
+    """
+    least, more = divmod(length, world_size)
+    first = rank * least + min(rank, more)
+    return first, first + least + (rank < more)
+
+
 class StackLoader:
     """Endless batches of a `StackDataset`, from any iteration on.
 
@@ -250,7 +247,7 @@ class StackLoader:
         dataset: stacks.
         sampler: which indices make a batch.
         first_iteration: iterations already done, when a run goes on.
-        rank, world_size: this process's share of each batch.
+        rank, world_size: this process's share of each batch: neighbouring places.
     """
 
     def __init__(
@@ -270,8 +267,9 @@ class StackLoader:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         iteration = self.first_iteration
         while True:
-            indices = self.sampler.batch(iteration)[self.rank :: self.world_size]
-            yield self.collate(indices)
+            indices = self.sampler.batch(iteration)
+            first, end = share_of(len(indices), self.rank, self.world_size)
+            yield self.collate(indices[first:end])
             iteration += 1
 
     def collate(self, indices: Sequence[int]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
@@ -159,6 +160,8 @@ def adapt(
         accumulate=accumulate,
     )
     trainer.run()
+    if not processes.is_first():
+        return
     where = trainer.state.device
     names = list(task.labels)
     before = before.to(where)

@@ -22,7 +22,6 @@ from monai_sfda.networks import SegmentationNetwork, synchronise_batchnorm
 from tests.builders import release, small_network, toy_abdomen
 from tests.together import run_together
 
-
 JOBS = {
     "train, Dice": ("train", "dice_cross_entropy"),
     "train, weighted": ("train", "weighted_cross_entropy"),

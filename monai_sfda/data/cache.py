@@ -25,12 +25,14 @@ class CachedVolume:
         image: (C, S + n - 1, H, W) float32, edges clamped.
         label: (S, 1, H, W) uint8, or None.
         num_slices: S.
+        doubt: why its values look like those of another modality; None where they do not.
     """
 
     case: Case
     image: Tensor
     label: Tensor | None
     num_slices: int
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class _Written:
     image: tuple[int, ...]
     label: tuple[int, ...] | None
     num_slices: int
+    doubt: str | None
 
 
 def shared_on_machine(read: Mapping[int, CachedVolume | DataError]) -> dict[int, CachedVolume | DataError]:
@@ -94,13 +97,13 @@ def _write(volume: CachedVolume, folder: Path, key: int) -> _Written:
     if volume.label is not None:
         volume.label.contiguous().numpy().tofile(folder / f"{key}.label")
     label = None if volume.label is None else tuple(volume.label.shape)
-    return _Written(volume.case, tuple(volume.image.shape), label, volume.num_slices)
+    return _Written(volume.case, tuple(volume.image.shape), label, volume.num_slices, volume.doubt)
 
 
 def _open(entry: _Written, folder: Path, key: int) -> CachedVolume:
     image = _map(folder / f"{key}.image", entry.image, torch.float32)
     label = None if entry.label is None else _map(folder / f"{key}.label", entry.label, torch.uint8)
-    return CachedVolume(entry.case, image, label, entry.num_slices)
+    return CachedVolume(entry.case, image, label, entry.num_slices, entry.doubt)
 
 
 def _map(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from monai_sfda.catalog import find_task
 from monai_sfda.data.cache import CachedVolume, shared_on_machine
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import CaseList, list_cases, list_folder
+from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.reading import raise_first, read_case
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.errors import DataError, report_errors_relative_to
@@ -45,6 +47,9 @@ class StackDataset(Dataset[dict[str, Any]]):
         stack_slices: n, slices a stack.
         slice_axis: None for the task's own.
         threads: readers at once.
+
+    Attributes:
+        doubts: scans whose values look like those of another modality, in words; filled by `prepare`.
 
     Items:
         `image` (C * n, H, W) float32 (a view of the cached volume when C is 1), `label` (1, H, W) uint8 where
@@ -85,6 +90,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             slice_axis=slice_axis,
         )
         self.threads = threads
+        self.doubts: builtins.list[str] = []
         self._list: CaseList | None = None
         self._volumes: list[CachedVolume] = []
         self._starts: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
@@ -143,6 +149,10 @@ class StackDataset(Dataset[dict[str, Any]]):
             raise_first([error for error in everything if isinstance(error, DataError)], len(cases))
             volumes = [volume for volume in everything if isinstance(volume, CachedVolume)]
             for volume in volumes:
+                if volume.doubt is not None:
+                    self.doubts.append(f"scan {volume.case.number}: {volume.doubt}")
+                    logger.warning(self.doubts[-1])
+            for volume in volumes:
                 if volume.image.shape[0] != volumes[0].image.shape[0]:
                     raise DataError(
                         f"{len(volume.image)} channels where the first scan has {len(volumes[0].image)}",
@@ -170,7 +180,9 @@ class StackDataset(Dataset[dict[str, Any]]):
         slices = None
         if label is not None:
             slices = self._centre(pad_plane(data["label"], self.image_size, 0)[0]).contiguous()
-        return CachedVolume(case, clamp_edges(self._centre(padded), n), slices, num_slices=image.shape[0])
+        kept = clamp_edges(self._centre(padded), n)
+        kind = self.task.domain(self.domain).kind
+        return CachedVolume(case, kept, slices, image.shape[0], doubt(scan.array, kind))
 
     def _centre(self, slices: Tensor) -> Tensor:
         top, left = (

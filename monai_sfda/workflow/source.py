@@ -21,6 +21,7 @@ from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.release import MINIMUM_SUBJECTS, Release
 from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.target import warn_of_finished_run
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def train(
     dataset = trainer.dataset
     _require_subjects(dataset)
     held_out = _held_out(validation)
+    warn_of_finished_run(Path(trainer.output_dir), "release")
     trainer.run()
     network, device = trainer.network, trainer.state.device
     with progress_bar("prototypes") as progress:

@@ -18,6 +18,7 @@ from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
+from monai_sfda.engines.handlers import CHECKPOINT
 from monai_sfda.engines.signals import Picture, before_after_pictures, label_free_signals
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.errors import SettingError, nearest
@@ -139,6 +140,7 @@ def adapt(
     chosen = create_method(method, method_settings(method, section, settings, class_proportions))
     loaded = Release.read(Path(release))
     loaded.require(task, configuration["network_def"], dataset.preprocessing)
+    warn_of_finished_run(out, "adaptation.json")
     oracle = getattr(chosen.settings, "class_proportions", None) == "oracle"
     dataset.labels = oracle
     before = copy.deepcopy(network)
@@ -185,6 +187,7 @@ def adapt(
         "target_subjects": len({case.subject for case in listed.cases}),
         "split": listed.split,
         "split_source": listed.split_source,
+        "data_warnings": [*listed.warnings, *dataset.doubts],
         "target_labels_read": oracle,
         "verdict": "unsure",
         "reasons": [NOT_JUDGED]
@@ -204,6 +207,12 @@ def adapt(
     report_of_run(out)
     trainer.finish()
     logger.info("adapted by %s on %d scans", chosen.name, len(listed.cases))
+
+
+def warn_of_finished_run(folder: Path, product: str) -> None:
+    """Says that a finished run's results will be replaced, which stay until the new ones are whole."""
+    if (folder / product).exists() and not (folder / CHECKPOINT).is_file():
+        logger.warning("output_dir holds a finished run: its results stay until this one's replace them")
 
 
 def is_phantom(folder: Path) -> bool:

@@ -106,7 +106,7 @@ class StepTrainer(Trainer):
             device=torch.device(device),
             max_epochs=max_epochs,
             data_loader=(),
-            epoch_length=epoch_length,
+            epoch_length=epoch_length or 1,  # set when the slices are known; MONAI would take 0 of ()
             decollate=False,
         )
         self.logger.setLevel(logging.WARNING)  # our own lines say the same, with the losses
@@ -115,6 +115,7 @@ class StepTrainer(Trainer):
         synchronise_batchnorm(self.network)
         self.dataset = dataset
         self.batch_size = batch_size
+        self.epoch_length = epoch_length
         self.seed = seed
         self.output_dir = Path(output_dir)
         self.title = title
@@ -147,7 +148,7 @@ class StepTrainer(Trainer):
         """Every setting that decides about the result, JSON-ready and without paths."""
         return {
             "max_epochs": self.state.max_epochs,
-            "epoch_length": self.state.epoch_length,
+            "epoch_length": self.epoch_length or self.state.epoch_length,
             "batch_size": self.batch_size,
             "accumulate": self.accumulate,
             "processes": processes.count(),
@@ -220,8 +221,7 @@ class StepTrainer(Trainer):
         if processes.is_first():
             remove_leftovers(self.output_dir)
         sampler = self.make_sampler()
-        if self.state.epoch_length is None:
-            self.state.epoch_length = sampler.epoch_length
+        self.state.epoch_length = self.epoch_length or sampler.epoch_length
         interval = self.checkpoint_interval or self.state.epoch_length
         least = 0.0 if self.checkpoint_interval else 30.0
         fingerprint = processes.on_first(self.fingerprint)
@@ -256,6 +256,18 @@ class StepTrainer(Trainer):
         if processes.is_first():
             self.checkpoint.remove()
 
+    def _checked_losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The losses; a `SettingError` where batch norm has one value a channel, which has no variance."""
+        try:
+            return self.losses(batch, generator)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise SettingError(
+                "batch norm needs two slices at once where the network pools an image to one pixel",
+                remedy="raise batch_size, or lower accumulate",
+            ) from error
+
     def _iteration(self, engine: Engine, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         iteration = int(engine.state.iteration)
         rank = processes.rank()
@@ -273,7 +285,7 @@ class StepTrainer(Trainer):
         for part, part_label in zip(images, labels, strict=True):
             with torch.autocast(device.type, dtype=self.precision, enabled=self.precision is not None):
                 named = {"image": part} | ({} if part_label is None else {"label": part_label})
-                losses = self.losses(named, generator)
+                losses = self._checked_losses(named, generator)
             share = part.shape[0] / self.batch_size
             self.loss_scaler.scale(share * torch.stack(list(losses.values())).sum()).backward()
             for name, value in losses.items():

@@ -33,9 +33,9 @@ class ContrastPhase(Enum):
 HOUNSFIELD: dict[Tissue, tuple[float, float, float]] = {
     Tissue.AIR: (-1000, -1000, -1000),
     Tissue.SKIN: (20, 25, 30),
-    Tissue.SUBCUTANEOUS_FAT: (-105, -105, -104),
-    Tissue.VISCERAL_FAT: (-102, -101, -98),
-    Tissue.MUSCLE: (48, 52, 60),
+    Tissue.SUBCUTANEOUS_FAT: (-101, -101, -100),
+    Tissue.VISCERAL_FAT: (-98, -97, -94),
+    Tissue.MUSCLE: (53, 57, 64),
     Tissue.CORTICAL_BONE: (1000, 1000, 1000),
     Tissue.CANCELLOUS_BONE: (145, 145, 153),
     Tissue.CARTILAGE: (120, 120, 122),

@@ -73,6 +73,19 @@ def test_the_body_is_the_trunk_without_couch_and_holes() -> None:
     assert not measures.body_mask(image, -300.0)[:, 5:7].any()
 
 
+@pytest.mark.parametrize("kind", ["CT", "MR"])
+def test_edges_and_noise_of_a_phantom_have_the_width_that_the_documentation_states(kind: str) -> None:
+    scan = next(realism_scans.phantom_trunks(kind, 100, 3))
+    found = phantom_realism.measure_tissues(scan)
+    assert 2.0 < found["fat: edge width, mm"] < 3.3
+    distance, correlation = measures.autocorrelation(
+        scan.image, measures.eroded(scan.tissues["fat"], 3.0, scan.pixel_mm), scan.pixel_mm
+    )
+    assert correlation[1] > 0.1, "neighbouring pixels do not have independent noise"
+    assert abs(correlation[-1]) < 0.1, "nor is it a smooth field"
+    assert distance[1] == pytest.approx(scan.pixel_mm)
+
+
 @pytest.mark.long
 @pytest.mark.skipif(not REAL_SCANS.is_dir(), reason="the real scans (../shared/data) are not here")
 @pytest.mark.parametrize("kind", ["CT", "MR"])

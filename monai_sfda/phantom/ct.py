@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_sfda.phantom.anatomy import Anatomy
+from monai_sfda.phantom.depth import axial_mm, depth
 from monai_sfda.phantom.draws import Seed, normal, uniform
-from monai_sfda.phantom.fields import filtered_noise, gaussian_field
+from monai_sfda.phantom.fields import blurred, exponential_field, filtered_noise
 from monai_sfda.phantom.geometry import Float32, Grid
+from monai_sfda.phantom.liver import LIVER_FAT
 from monai_sfda.phantom.tissues import Tissue
 
 HOUNSFIELD_RANGE = (-1024, 3071)  # 12 bits with an intercept of -1024
@@ -31,11 +33,11 @@ class ContrastPhase(Enum):
 HOUNSFIELD: dict[Tissue, tuple[float, float, float]] = {
     Tissue.AIR: (-1000, -1000, -1000),
     Tissue.SKIN: (20, 25, 30),
-    Tissue.SUBCUTANEOUS_FAT: (-105, -105, -104),
-    Tissue.VISCERAL_FAT: (-102, -101, -98),
-    Tissue.MUSCLE: (48, 52, 60),
-    Tissue.CORTICAL_BONE: (720, 720, 720),
-    Tissue.CANCELLOUS_BONE: (180, 180, 190),
+    Tissue.SUBCUTANEOUS_FAT: (-101, -101, -100),
+    Tissue.VISCERAL_FAT: (-98, -97, -94),
+    Tissue.MUSCLE: (53, 57, 64),
+    Tissue.CORTICAL_BONE: (1000, 1000, 1000),
+    Tissue.CANCELLOUS_BONE: (145, 145, 153),
     Tissue.CARTILAGE: (120, 120, 122),
     Tissue.DISC: (75, 75, 78),
     Tissue.CEREBROSPINAL_FLUID: (12, 12, 12),
@@ -59,11 +61,23 @@ HOUNSFIELD: dict[Tissue, tuple[float, float, float]] = {
     Tissue.GUT_GAS: (-960, -960, -960),
 }
 
-# Standard deviation within a tissue, HU, where it is not that of soft tissue.
-_SOFT_TISSUE_TEXTURE = 3.0
+# Fall of the unenhanced liver's attenuation per share of fat. Pickhardt et al., Quantification of liver fat
+# content with unenhanced CT: phantom and clinical correlation with MRI proton density fat fraction, AJR
+# 2018;211:W151: 1% of fat for 1.7 HU.
+_HU_PER_LIVER_FAT = 172.0
+
+# Cancellous bone loses attenuation with age, from about 200 HU to below 100: Pickhardt et al., Opportunistic
+# screening for osteoporosis using abdominal computed tomography scans obtained for other indications, Ann
+# Intern Med 2013;158:588.
+_CANCELLOUS_SPREAD = 30.0
+
+# Standard deviation within a tissue, HU, where it is not that of soft tissue, and how far it is correlated.
+_TEXTURE_MM = 2.5
+_SOFT_TISSUE_TEXTURE = 4.0
 _TEXTURE: dict[Tissue, float] = {
     Tissue.AIR: 0.0,
-    Tissue.VISCERAL_FAT: 6.0,
+    Tissue.SUBCUTANEOUS_FAT: 6.0,
+    Tissue.VISCERAL_FAT: 10.0,
     Tissue.MUSCLE: 10.0,
     Tissue.CORTICAL_BONE: 90.0,
     Tissue.CANCELLOUS_BONE: 45.0,
@@ -83,7 +97,7 @@ class CtScanner:
         phase: contrast phase.
         enhancement: factor on the enhancement, about one; it depends on dose and circulation.
         noise_hu: standard deviation of the noise in the middle of the body.
-        cutoff_per_mm: roll-off of the reconstruction kernel, cycles per mm.
+        cutoff_per_mm: roll-off of the reconstruction kernel, cycles per mm; it shapes edges and noise alike.
         streaks: excess of noise along side-to-side rays, 0..1.
         cupping_hu: how much darker beam hardening makes the middle of the body.
         couch_gap_mm: distance between the patient's back and the couch.
@@ -93,7 +107,7 @@ class CtScanner:
     phase: ContrastPhase = ContrastPhase.PORTAL_VENOUS
     enhancement: float = 1.0
     noise_hu: float = 14.0
-    cutoff_per_mm: float = 0.25
+    cutoff_per_mm: float = 0.3
     streaks: float = 0.3
     cupping_hu: float = 6.0
     couch_gap_mm: float = 12.0
@@ -120,8 +134,8 @@ def draw_ct_scanner(seed: Seed) -> CtScanner:
     return CtScanner(
         phase=phase,
         enhancement=normal(rng, 1.0, 0.14),
-        noise_hu=uniform(rng, 9.0, 20.0),
-        cutoff_per_mm=uniform(rng, 0.18, 0.34),
+        noise_hu=uniform(rng, 10.0, 26.0),
+        cutoff_per_mm=uniform(rng, 0.22, 0.38),
         streaks=uniform(rng, 0.1, 0.5),
         cupping_hu=uniform(rng, 2.0, 10.0),
         couch_gap_mm=uniform(rng, 4.0, 22.0),
@@ -129,8 +143,10 @@ def draw_ct_scanner(seed: Seed) -> CtScanner:
     )
 
 
-def tissue_values(scanner: CtScanner, rng: np.random.Generator) -> dict[Tissue, tuple[float, float]]:
-    """Mean and standard deviation (HU) of each tissue in one subject."""
+def tissue_values(
+    scanner: CtScanner, liver_fat: float, rng: np.random.Generator
+) -> dict[Tissue, tuple[float, float]]:
+    """Mean and standard deviation (HU) of each tissue in one subject whose liver has that share of fat."""
     values = {}
     for tissue, columns in HOUNSFIELD.items():
         plain, enhanced = columns[0], columns[scanner.phase.value]
@@ -143,6 +159,10 @@ def tissue_values(scanner: CtScanner, rng: np.random.Generator) -> dict[Tissue, 
             plain + scanner.enhancement * (enhanced - plain) + own,
             _TEXTURE.get(tissue, _SOFT_TISSUE_TEXTURE),
         )
+    spongiosa, texture = values[Tissue.CANCELLOUS_BONE]
+    values[Tissue.CANCELLOUS_BONE] = (spongiosa + normal(rng, 0.0, _CANCELLOUS_SPREAD), texture)
+    liver, texture = values[Tissue.LIVER]
+    values[Tissue.LIVER] = (liver - _HU_PER_LIVER_FAT * (liver_fat - LIVER_FAT), texture)
     fluid, texture = values[Tissue.GUT_FLUID]
     values[Tissue.GUT_FLUID] = (fluid + 260.0 * scanner.oral_contrast, texture + 25.0 * scanner.oral_contrast)
     return values
@@ -151,7 +171,8 @@ def tissue_values(scanner: CtScanner, rng: np.random.Generator) -> dict[Tissue, 
 def image_ct(anatomy: Anatomy, grid: Grid, scanner: CtScanner, seed: Seed) -> CtImage:
     """A CT image of a subject.
 
-    Attenuation is averaged over the tissues in each voxel; texture, beam hardening, couch and noise follow.
+    Attenuation is averaged over the tissues in each voxel; texture, the kernel's blur, beam hardening, couch
+    and noise follow.
 
     Args:
         anatomy: the subject.
@@ -160,43 +181,28 @@ def image_ct(anatomy: Anatomy, grid: Grid, scanner: CtScanner, seed: Seed) -> Ct
         seed: of everything that is not anatomy.
     """
     rng = np.random.default_rng(seed)
-    (hounsfield, texture), labels = anatomy.paint(grid, tissue_values(scanner, rng))
+    (hounsfield, texture), labels = anatomy.paint(grid, tissue_values(scanner, anatomy.liver.fat_share, rng))
     shape, spacing = grid.shape, grid.spacing_mm
-    hounsfield += texture * gaussian_field(rng, shape, spacing, 1.8)
+    hounsfield += texture * exponential_field(rng, shape, spacing, _TEXTURE_MM)
+    hounsfield = blurred(hounsfield, spacing[:2], scanner.cutoff_per_mm)
     _add_beam_hardening(hounsfield, grid, scanner)
     _add_couch(hounsfield, grid, anatomy.couch_y_mm() - scanner.couch_gap_mm)
     noise = filtered_noise(rng, shape, spacing[:2], scanner.cutoff_per_mm, scanner.streaks)
     # the noise rises with the attenuation of the rays: least at the skin, most in the middle
-    hounsfield += noise * (scanner.noise_hu * (0.55 + 0.45 * _depth(grid)))
+    hounsfield += noise * (scanner.noise_hu * (0.55 + 0.45 * depth(grid)))
     array = np.clip(np.rint(hounsfield), *HOUNSFIELD_RANGE).astype(np.int16)
     return CtImage(grid, array, labels, scanner)
-
-
-def _axial(grid: Grid) -> tuple[Float32, Float32]:
-    """Patient x and y (mm) of the voxels, broadcastable to (X, Y, Z); one slice where all share them."""
-    slices = 1 if np.abs(grid.affine[:2, 2]).max() < 1e-9 else grid.shape[2]
-    axes = [np.arange(n, dtype=np.float32) for n in (*grid.shape[:2], slices)]
-    i, j, k = np.meshgrid(*axes, indexing="ij", sparse=True)
-    rows = grid.affine[:2].astype(np.float32)
-    x, y = (row[0] * i + row[1] * j + row[2] * k + row[3] for row in rows)
-    return np.asarray(x, np.float32), np.asarray(y, np.float32)
-
-
-def _depth(grid: Grid) -> Float32:
-    """One in the middle of the body, about zero at the skin and outside, broadcastable to (X, Y, Z)."""
-    x, y = _axial(grid)
-    return np.exp(-((x / 120.0) ** 2) - (y / 90.0) ** 2)
 
 
 def _add_beam_hardening(hounsfield: Float32, grid: Grid, scanner: CtScanner) -> None:
     """Cupping: hardened rays make the middle of the body too dark."""
     tissue = np.clip((hounsfield + 1000.0) / 1000.0, 0.0, 1.0)
-    hounsfield -= tissue * (scanner.cupping_hu * _depth(grid))
+    hounsfield -= tissue * (scanner.cupping_hu * depth(grid))
 
 
 def _add_couch(hounsfield: Float32, grid: Grid, top_mm: float) -> None:
     """The couch below the patient: a hollow shell of carbon fibre, curved towards the patient."""
-    x, y = _axial(grid)
+    x, y = axial_mm(grid)
     pixel = max(grid.spacing_mm[:2])
     below = top_mm + x * x / 1400.0 - y
     inside = np.abs(x) < 215.0

@@ -12,6 +12,8 @@ from monai_sfda.phantom.geometry import tube
 from monai_sfda.phantom.layers import Layer, Scene
 from monai_sfda.phantom.tissues import Organ, Tissue
 
+_LOOPS = 24  # of the small bowel
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -143,7 +145,7 @@ def _colon(rng: np.random.Generator) -> Iterator[Loop]:
 
 def _small_bowel(rng: np.random.Generator) -> Iterator[Loop]:
     low, high = np.array([-92.0, 6.0, -150.0]), np.array([80.0, 66.0, -4.0])
-    for _ in range(16):
+    for _ in range(_LOOPS):
         position = rng.uniform(low, high)
         points: list[Point] = [(float(position[0]), float(position[1]), float(position[2]))]
         for _ in range(3):

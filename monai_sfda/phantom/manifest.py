@@ -11,7 +11,7 @@ from monai_sfda.errors import OutputError
 MANIFEST = "phantom.json"
 NOTICE = "phantom data, not patient data"
 #: Raised whenever the same seed would give other images.
-PHANTOM_VERSION = 1
+PHANTOM_VERSION = 2
 
 _SETTINGS = ("phantom_version", "task", "seed", "matrix", "t1dual")
 

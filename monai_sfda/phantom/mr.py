@@ -1,4 +1,4 @@
-"""Magnetic resonance images: fat-suppressed T2-weighted fast spin echo and two-point gradient echo."""
+"""Magnetic resonance images: fat-suppressed T2-weighted fast spin echo, gradient echoes, fat image."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_sfda.phantom.anatomy import Anatomy
+from monai_sfda.phantom.depth import depth
 from monai_sfda.phantom.draws import Seed, generators, normal, uniform
-from monai_sfda.phantom.fields import gaussian_field, slow_field
-from monai_sfda.phantom.geometry import Float32, Grid
+from monai_sfda.phantom.fields import exponential_field, slow_field
+from monai_sfda.phantom.geometry import Grid
+from monai_sfda.phantom.kspace import acquisition_window, receive
 from monai_sfda.phantom.mr_tissues import MR_TISSUES, MrTissue
 from monai_sfda.phantom.tissues import Tissue
 
-MrSequence = Literal["T2SPIR", "InPhase", "OutPhase"]
+#: `Fat` is the fat image that a Dixon separation makes of the gradient echoes.
+MrSequence = Literal["T2SPIR", "InPhase", "OutPhase", "Fat"]
 
 STORED_MAXIMUM = 4095  # 12 bits
 _GAIN = 2600.0  # stored units per unit signal
+_TEXTURE_MM = 2.5  # how far the texture of the tissues is correlated
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,10 @@ class MrScanner:
             field.
         suppression_loss: largest share lost where the field is inhomogeneous.
         gradient_repetition_ms, in_phase_ms, out_phase_ms, flip_degrees: of the gradient echo.
+        readout_mm, phase_mm: acquired pixel size along the frequency-encoding (side to side) and the
+            phase-encoding axis (front to back); the displayed pixels are interpolated.
         bias: relative amplitude of the slow variation of the coils' sensitivity.
+        surface: how much brighter the coils show the skin than the middle of the trunk, relative.
         noise: standard deviation of each quadrature channel, relative to the signal of fully relaxed water.
         ghost: relative amplitude of the motion ghost along the phase-encoding axis (front to back).
         texture: factor on the texture of the tissues.
@@ -51,8 +58,11 @@ class MrScanner:
     in_phase_ms: float = 4.6
     out_phase_ms: float = 2.3
     flip_degrees: float = 70.0
+    readout_mm: float = 1.8
+    phase_mm: float = 2.4
     bias: float = 0.25
-    noise: float = 0.012
+    surface: float = 0.3
+    noise: float = 0.009
     ghost: float = 0.015
     texture: float = 1.0
     gain: float = _GAIN
@@ -79,8 +89,11 @@ def draw_mr_scanner(seed: Seed) -> MrScanner:
         suppression_loss=uniform(rng, 0.15, 0.5),
         gradient_repetition_ms=round(uniform(rng, 100, 150)),
         flip_degrees=round(uniform(rng, 65, 80)),
+        readout_mm=round(uniform(rng, 1.5, 2.1), 2),
+        phase_mm=round(uniform(rng, 2.0, 2.8), 2),
         bias=uniform(rng, 0.15, 0.35),
-        noise=uniform(rng, 0.007, 0.016),
+        surface=uniform(rng, 0.1, 0.5),
+        noise=uniform(rng, 0.005, 0.013),
         ghost=uniform(rng, 0.0, 0.03),
         texture=uniform(rng, 0.8, 1.2),
         gain=_GAIN * uniform(rng, 0.55, 1.1),
@@ -122,29 +135,17 @@ def tissue_signals(tissue: MrTissue, scanner: MrScanner, sequence: MrSequence) -
         )
         lipid = spin_echo_signal(fat_density, fat.t1_ms, fat.t2_ms, scanner.repetition_ms, scanner.echo_ms)
         return water * tissue.flow, lipid
-    echo = scanner.in_phase_ms if sequence == "InPhase" else scanner.out_phase_ms
+    echo = scanner.out_phase_ms if sequence == "OutPhase" else scanner.in_phase_ms
     repetition, flip = scanner.gradient_repetition_ms, scanner.flip_degrees
     water = gradient_echo_signal(water_density, tissue.t1_ms, tissue.t2star_ms, repetition, echo, flip)
     return water, gradient_echo_signal(fat_density, fat.t1_ms, fat.t2star_ms, repetition, echo, flip)
 
 
-def rician(signal: Float32, noise: float, rng: np.random.Generator) -> Float32:
-    """The magnitude of a real signal with independent normal noise in both quadrature channels.
-
-    Where there is no signal it is Rayleigh distributed with mean noise * sqrt(pi / 2).
-    Source: Gudbjartsson and Patz, The Rician distribution of noisy MRI data, Magn Reson Med 1995;34:910.
+def vary_tissues(rng: np.random.Generator, liver_fat: float) -> dict[Tissue, MrTissue]:
+    """Relaxation times and densities of one subject, a few per cent round the literature's means, and the
+    liver's share of fat.
     """
-    real = rng.standard_normal(signal.shape, np.float32)
-    real *= noise
-    real += signal
-    imaginary = rng.standard_normal(signal.shape, np.float32)
-    imaginary *= noise
-    return np.hypot(real, imaginary)
-
-
-def vary_tissues(rng: np.random.Generator) -> dict[Tissue, MrTissue]:
-    """Relaxation times and densities of one subject: a few per cent round the literature's means."""
-    return {
+    varied = {
         tissue: replace(
             values,
             density=min(values.density * normal(rng, 1.0, 0.03), 1.0),
@@ -154,6 +155,7 @@ def vary_tissues(rng: np.random.Generator) -> dict[Tissue, MrTissue]:
         )
         for tissue, values in MR_TISSUES.items()
     }
+    return varied | {Tissue.LIVER: replace(varied[Tissue.LIVER], fat_share=liver_fat)}
 
 
 def image_mr(
@@ -161,8 +163,9 @@ def image_mr(
 ) -> MrImage:
     """An MR image of a subject.
 
-    Water and fat signals are averaged over the tissues in each voxel, then fat suppression (T2SPIR) or the
-    opposed phase (OutPhase), texture, coil sensitivity, motion ghosts and Rician noise follow.
+    Water and fat signals are averaged over the tissues in each voxel, then fat suppression (T2SPIR), the
+    opposed phase (OutPhase) or the separation (Fat), texture, coil sensitivity and motion ghosts follow, at
+    last what the receiver makes of it: limited resolution, noise, magnitude.
 
     Args:
         anatomy: the subject.
@@ -173,7 +176,7 @@ def image_mr(
         sequence: contrast.
     """
     subject, rng = generators(seed, 2)
-    tissues = vary_tissues(subject)
+    tissues = vary_tissues(subject, anatomy.liver.fat_share)
     values = {
         t: (*tissue_signals(v, scanner, sequence), v.texture * scanner.texture) for t, v in tissues.items()
     }
@@ -185,11 +188,13 @@ def image_mr(
         remaining = np.minimum(1.0 - scanner.fat_suppression + scanner.suppression_loss * lost, 1.0)
         signal = water + fat * remaining
     else:
-        signal = np.abs(water + fat) if sequence == "InPhase" else np.abs(water - fat)
-    signal *= 1.0 + texture * gaussian_field(rng, shape, spacing, 2.2)
+        signal = {"InPhase": water + fat, "OutPhase": water - fat, "Fat": fat}[sequence]
+    signal *= 1.0 + texture * exponential_field(rng, shape, spacing, _TEXTURE_MM)
+    signal *= 1.0 + scanner.surface * (1.0 - depth(grid))
     signal *= np.exp(scanner.bias * slow_field(subject, shape, spacing, 260.0))
     if scanner.ghost > 0:
         signal += scanner.ghost * np.roll(signal, shape[1] // int(rng.integers(3, 6)), axis=1)
-    stored = rician(np.asarray(signal, np.float32), scanner.noise, rng) * scanner.gain
+    window = acquisition_window(shape[:2], spacing[:2], (scanner.readout_mm, scanner.phase_mm))
+    stored = receive(np.asarray(signal, np.float32), window, scanner.noise, rng) * scanner.gain
     array = np.clip(np.rint(stored), 0, STORED_MAXIMUM).astype(np.uint16)
     return MrImage(grid, array, labels, scanner, sequence)

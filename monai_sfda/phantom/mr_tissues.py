@@ -41,9 +41,9 @@ class MrTissue:
 MR_TISSUES: dict[Tissue, MrTissue] = {
     Tissue.AIR: MrTissue(0.0, 1000.0, 10.0, texture=0.0),
     Tissue.SKIN: MrTissue(0.60, 900.0, 30.0, fat_share=0.10),
-    Tissue.SUBCUTANEOUS_FAT: MrTissue(0.95, 343.0, 58.0, fat_share=0.94, texture=0.08),
-    Tissue.VISCERAL_FAT: MrTissue(0.95, 343.0, 58.0, fat_share=0.92, texture=0.15),
-    Tissue.MUSCLE: MrTissue(0.78, 856.0, 31.0, fat_share=0.05, texture=0.14),
+    Tissue.SUBCUTANEOUS_FAT: MrTissue(0.95, 343.0, 58.0, fat_share=0.94, texture=0.04),
+    Tissue.VISCERAL_FAT: MrTissue(0.95, 343.0, 58.0, fat_share=0.92, texture=0.05),
+    Tissue.MUSCLE: MrTissue(0.78, 856.0, 31.0, fat_share=0.03, texture=0.05),
     Tissue.CORTICAL_BONE: MrTissue(0.12, 400.0, 1.5, texture=0.0),
     Tissue.CANCELLOUS_BONE: MrTissue(0.70, 700.0, 49.0, fat_share=0.45, texture=0.10),
     Tissue.CARTILAGE: MrTissue(0.60, 1024.0, 30.0, texture=0.05),

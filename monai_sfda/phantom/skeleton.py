@@ -14,6 +14,9 @@ from monai_sfda.phantom.layers import Layer, Scene
 from monai_sfda.phantom.tissues import Tissue
 
 _FAR = 400.0  # beyond every grid, mm
+# Compact bone round a vertebral body, end plates included; thicker elsewhere. Ritzel et al., The thickness of
+# human vertebral cortical bone and its changes in aging and osteoporosis, J Bone Miner Res 1997;12:89.
+_SHELL_MM = 0.4
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,15 @@ class Skeleton:
         yield scene.layer(Tissue.DISC, at, column)
         bodies = np.maximum(column, np.abs(dz) - half_body)
         yield scene.layer(Tissue.CORTICAL_BONE, at, bodies)
-        yield scene.layer(Tissue.CANCELLOUS_BONE, at, bodies + 1.3)
+        yield scene.layer(Tissue.CANCELLOUS_BONE, at, bodies + _SHELL_MM)
 
         canal_u, canal_v = dx, dy + 22.5
         arch = np.maximum(ellipse(canal_u, canal_v + 2, 19.0, 15.0), np.abs(dz + 4.0) - 11.0)
         spinous = np.maximum(np.maximum(np.abs(dx) - 3.5, np.abs(dy + 47.0) - 17.0), np.abs(dz + 10.0) - 9.0)
-        transverse = np.maximum(np.maximum(np.abs(dx) - 37.0, np.abs(dy + 22.0) - 4.0), np.abs(dz) - 6.0)
+        transverse = np.maximum(np.maximum(np.abs(dx) - 37.0, np.abs(dy + 22.0) - 3.5), np.abs(dz) - 5.0)
         processes = np.minimum(np.minimum(arch, spinous), transverse)
         yield scene.layer(Tissue.CORTICAL_BONE, at, processes)
-        yield scene.layer(Tissue.CANCELLOUS_BONE, at, processes + 2.0)
+        yield scene.layer(Tissue.CANCELLOUS_BONE, at, processes + 1.5 * _SHELL_MM)
         yield scene.layer(Tissue.VISCERAL_FAT, at, ellipse(canal_u, canal_v, 11.5, 8.5))
         yield scene.layer(Tissue.CEREBROSPINAL_FLUID, at, ellipse(canal_u, canal_v, 9.5, 7.0))
         # the cord ends at about the first lumbar vertebra
@@ -123,6 +126,12 @@ class Skeleton:
             erector = np.maximum(ellipse(u - 33.0, dy + 46.0, 27.0 * size, 21.0 * size), wall)
             yield scene.layer(Tissue.SUBCUTANEOUS_FAT, at, erector - 1.5)
             yield scene.layer(Tissue.MUSCLE, at, erector)
+            # fat between multifidus, longissimus and iliocostalis
+            course = u + 0.4 * dy + 5.0 * np.sin(dy / 11.0 + at.z / 37.0) + 2.0 * np.sin(dy / 4.3 - u / 9.0)
+            gaps = 1.0 + 1.5 * np.sin(u / 5.1 + side * at.z / 19.0) * np.sin(dy / 6.7 - at.z / 23.0)
+            septa = np.abs(np.mod(course + 4.0 * side, 21.0) - 10.5) + gaps - 1.4
+            septa = np.asarray(np.maximum(septa, erector + 1.0), np.float32)
+            yield scene.layer(Tissue.SUBCUTANEOUS_FAT, at, septa)
             growth = np.clip((30.0 - at.z) / 130.0, 0.02, 1.0)
             psoas = ellipse(
                 u - 28.0 - 12 * growth, dy + 6.0, size * (3.0 + 18.0 * growth), size * (4.0 + 21.0 * growth)
@@ -141,11 +150,11 @@ class Skeleton:
         # ribs run downwards from the back to the front
         height = at.z + 0.55 * at.y
         along = np.mod(height - self.rib_phase_mm, 28.0) - 14.0
-        rib = np.maximum(np.sqrt(across * across + 0.6 * along * along) - 4.8, self.rib_end_mm - height)
+        rib = np.maximum(np.sqrt(across * across + 0.5 * along * along) - 3.4, self.rib_end_mm - height)
         beside_spine = 50.0 - np.abs(at.x)
         bone = np.maximum(np.maximum(rib, np.where(at.y < 0, beside_spine, -_FAR)), at.y - 52.0)
         cartilage = np.maximum(np.maximum(rib, 52.0 - at.y), 30.0 - np.abs(at.x))
         yield scene.layer(Tissue.CARTILAGE, at, np.asarray(cartilage, np.float32), None)
         bone = np.asarray(bone, np.float32)
         yield scene.layer(Tissue.CORTICAL_BONE, at, bone, None)
-        yield scene.layer(Tissue.CANCELLOUS_BONE, at, bone + 1.6, None)
+        yield scene.layer(Tissue.CANCELLOUS_BONE, at, bone + 1.5 * _SHELL_MM, None)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_sfda.phantom.draws import Point, near, normal, uniform
-from monai_sfda.phantom.geometry import ellipse, tube
+from monai_sfda.phantom.geometry import ellipse, segment, tube
 from monai_sfda.phantom.layers import Layer, Scene
 from monai_sfda.phantom.skeleton import Skeleton
 from monai_sfda.phantom.tissues import Organ, Tissue
 
+_BRANCHES = 180
 Heights = NDArray[Any] | np.floating[Any]
 
 _ARTERY: tuple[Point, ...] = ((-6.0, -2.0, 22.0), (-5.0, 18.0, 4.0), (-2.0, 24.0, -70.0), (0.0, 28.0, -150.0))
@@ -34,7 +35,7 @@ class Vessels:
         aorta_x_mm, aorta_radius_mm: position at the height of the kidneys, and radius.
         cava_x_mm, cava_radii_mm: position there, and half axes across and front to back.
         mesenteric: course and radii of the superior mesenteric artery and vein.
-        branches: small vessels in the mesenteric fat: end points and radius.
+        branches: small vessels in the fat of the abdomen: end points and radius.
         calcified: angle (radians) of a calcified plaque of the aorta, None without.
     """
 
@@ -50,11 +51,15 @@ class Vessels:
     def draw(cls, rng: np.random.Generator) -> Vessels:
         """Vessels without aneurysm or thrombosis."""
         branches = []
-        for _ in range(45):
-            start = near(rng, (0.0, 30.0, -30.0), (30.0, 12.0, 20.0))
-            end = near(rng, start, (28.0, 18.0, 22.0))
+        for _ in range(_BRANCHES):
+            # half of them near the root of the mesentery, the others anywhere in the fat
+            if rng.random() < 0.5:
+                start = near(rng, (0.0, 30.0, -30.0), (30.0, 12.0, 20.0))
+            else:
+                start = (uniform(rng, -105.0, 105.0), uniform(rng, -50.0, 75.0), uniform(rng, -110.0, 80.0))
+            end = near(rng, start, (30.0, 18.0, 22.0))
             tissue = Tissue.VENOUS_BLOOD if rng.random() < 0.6 else Tissue.ARTERIAL_BLOOD
-            branches.append((tissue, (start, end), uniform(rng, 1.0, 2.4)))
+            branches.append((tissue, (start, end), uniform(rng, 0.8, 2.2)))
         return cls(
             aorta_x_mm=normal(rng, -9, 2.5),
             aorta_radius_mm=normal(rng, 10, 1.2),
@@ -89,11 +94,12 @@ class Vessels:
         return self.cava_x_mm + 0.05 * rise, y
 
     def small(self, scene: Scene) -> Iterator[Layer]:
-        """The vessels of the mesentery, which run between the loops of the gut."""
-        for tissue, course, radius in self.branches:
-            found = tube(scene.body, course, (radius, 0.7 * radius))
-            if found is not None:
-                at, f = found
+        """The vessels in the fat, which run behind and between the organs."""
+        for tissue, (start, end), radius in self.branches:
+            low, high = np.minimum(start, end) - radius, np.maximum(start, end) + radius
+            at = scene.body.region(low, high)
+            if at is not None:
+                f = segment(at, start, end, (radius, 0.7 * radius))
                 yield scene.layer(tissue, at, scene.in_abdomen(at, f))
 
     def great(self, scene: Scene, skeleton: Skeleton) -> Iterator[Layer]:

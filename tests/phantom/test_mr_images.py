@@ -8,16 +8,25 @@ import numpy as np
 import pytest
 
 from monai_sfda.phantom import MrScanner, Organ, Tissue, draw_mr_scanner, image_mr, make_abdomen, mr_grid
+from monai_sfda.phantom.kspace import receive
 from monai_sfda.phantom.mr import (
     STORED_MAXIMUM,
     gradient_echo_signal,
-    rician,
     spin_echo_signal,
     tissue_signals,
 )
 from monai_sfda.phantom.mr_tissues import MR_TISSUES
 
-QUIET = MrScanner(noise=0.0, ghost=0.0, bias=0.0, texture=0.0, suppression_loss=0.0)
+QUIET = MrScanner(
+    noise=0.0,
+    ghost=0.0,
+    bias=0.0,
+    surface=0.0,
+    texture=0.0,
+    suppression_loss=0.0,
+    readout_mm=0.5,
+    phase_mm=0.5,
+)
 
 
 def purely(tissue: Tissue, seed: int = 3, matrix: int = 96) -> np.ndarray:
@@ -52,10 +61,11 @@ def test_gradient_echo_signal() -> None:
 
 def test_rician_noise_has_the_closed_forms_moments() -> None:
     rng = np.random.default_rng(0)
-    background = rician(np.zeros((64, 64, 32), np.float32), 0.02, rng)
+    everything = np.ones((64, 64), np.float32)
+    background = receive(np.zeros((64, 64, 32), np.float32), everything, 0.02, rng)
     assert background.mean() == pytest.approx(0.02 * np.sqrt(np.pi / 2), rel=0.01)
     assert background.std() == pytest.approx(0.02 * np.sqrt(2 - np.pi / 2), rel=0.01)
-    strong = rician(np.full((64, 64, 32), 1.0, np.float32), 0.02, rng)
+    strong = receive(np.full((64, 64, 32), 1.0, np.float32), everything, 0.02, rng)
     assert strong.mean() == pytest.approx(np.sqrt(1 + 0.02**2), rel=1e-3)
     assert strong.std() == pytest.approx(0.02, rel=0.02)
 

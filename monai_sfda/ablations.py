@@ -191,8 +191,8 @@ _PAPER_1 = (
         "umap",
         "Embeddings: prototypes, target before, target after",
         "One UMAP of prototype pseudo-samples and target test pixels before and after SFS. The distance to "
-        "the prototypes is what SFS minimises, so that its fall is no proof of a better model; the "
-        "silhouette of the true classes is one. True classes serve this figure alone.",
+        "the prototypes is what SFS minimises, so that its fall is no proof of a better model. The "
+        "silhouette says how far the true classes lie apart. True classes serve this evaluation alone.",
         "Figures 2 (cardiac) and 3 (abdomen): the target's pixels move towards the prototypes and classes "
         "overlap less; the shift is visually less pronounced for the abdomen. No number.",
         (_default_sfs("SFS"),),

@@ -17,7 +17,13 @@ from torch import Tensor
 
 from monai_sfda.ablations import Arm
 from monai_sfda.benchmark.analysis import Analysis
-from monai_sfda.benchmark.pixels import balanced_pixels, embed_pixels, load_arm, target_test_stacks
+from monai_sfda.benchmark.pixels import (
+    balanced_pixels,
+    embed_pixels,
+    kind_of_data,
+    load_arm,
+    target_test_stacks,
+)
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.comparison import UNADAPTED
@@ -75,24 +81,25 @@ def samples_a_class(prototypes: Prototypes, generator: torch.Generator) -> tuple
 def prototypes_of_arms(experiment: Experiment, arms: Sequence[Arm]) -> Analysis:
     """Pseudo-samples of every arm's prototypes in one UMAP, and how well their classes are apart."""
     structures = find_task(experiment.task).structures
-    drawn, measures = [], {}
-    for arm in arms:
+    drawn: list[tuple[str, Tensor, Tensor]] = []
+    measures: dict[str, dict[str, float | None]] = {}
+    for number, arm in enumerate(arms):
         prototypes = Release.read(experiment.release_of(arm)).prototypes
-        z, classes = samples_a_class(prototypes, torch.Generator().manual_seed(SEED))
+        # Other noise for each arm: points that coincide would be all that UMAP sees of equal prototypes.
+        z, classes = samples_a_class(prototypes, torch.Generator().manual_seed(SEED + number))
         drawn.append((arm.title, z, classes))
         lowered = prototypes.threshold[prototypes.available] < prototypes.rho
         measures[arm.title] = {
             "silhouette of pseudo-samples": silhouette(z, classes),
-            "classes with a lowered rho": float(lowered.sum()),
+            "classes with a lowered rho": int(lowered.sum()),
         }
     plane = plane_of(torch.cat([z for _, z, _ in drawn]))
     parts = np.split(plane, np.cumsum([len(z) for _, z, _ in drawn])[:-1])
     panels: list[Scatter | None] = [
         Scatter(title, part, classes.numpy()) for (title, _, classes), part in zip(drawn, parts, strict=True)
     ]
-    return Analysis(
-        measures, scatter_grid([panels], structures, heading="Pseudo-samples of the prototypes (UMAP)")
-    )
+    heading = f"Pseudo-samples of the prototypes, UMAP{kind_of_data(experiment)}"
+    return Analysis(measures, scatter_grid([panels], structures, heading=heading))
 
 
 def target_before_and_after(experiment: Experiment, arms: Sequence[Arm]) -> Analysis:
@@ -136,5 +143,8 @@ def target_before_and_after(experiment: Experiment, arms: Sequence[Arm]) -> Anal
             Scatter("target after, true class", after, true),
         ],
     ]
-    heading = "Embeddings (UMAP); labels choose and colour target pixels in this figure alone"
+    heading = (
+        f"Embeddings, UMAP{kind_of_data(experiment)}. "
+        "Labels choose and colour the target's pixels in this figure alone"
+    )
     return Analysis(measures, scatter_grid(rows, find_task(experiment.task).structures, heading=heading))

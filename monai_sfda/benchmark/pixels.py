@@ -15,6 +15,7 @@ from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 from monai_sfda.workflow.experiment import Experiment
 from monai_sfda.workflow.refit import network_of
+from monai_sfda.workflow.target import is_phantom
 
 BATCH = 8
 
@@ -36,6 +37,11 @@ def load_arm(experiment: Experiment, arm: Arm) -> Adapted:
     load_into(after, load_weights(path), path.name)
     device = torch.device(experiment.device())
     return Adapted(release, network_of(release).to(device), after.to(device))
+
+
+def kind_of_data(experiment: Experiment) -> str:
+    """` (phantoms)` for the heading of a figure of phantoms, else nothing."""
+    return " (phantoms)" if is_phantom(experiment.data) else ""
 
 
 def target_test_stacks(experiment: Experiment, release: Release, *, labels: bool) -> StackDataset:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from monai_sfda.ablations import Arm
 from monai_sfda.benchmark.analysis import Analysis
-from monai_sfda.benchmark.pixels import Adapted, load_arm, target_test_stacks
+from monai_sfda.benchmark.pixels import Adapted, kind_of_data, load_arm, target_test_stacks
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.evaluation.embedding_figures import response_grid
 from monai_sfda.evaluation.slices import choose_slices
@@ -84,7 +84,8 @@ def responses_before_and_after(experiment: Experiment, arms: Sequence[Arm]) -> A
         before_one[0, filters].numpy(),
         after_one[0, filters].numpy(),
         [f"filter {f + 1}" for f in filters],
-        heading="Responses of the first convolution to one target slice",
+        heading=f"Responses of the first convolution to one target slice{kind_of_data(experiment)}; "
+        "below, the largest difference as a share of the filter's range",
     )
     return Analysis({arm.title: measures}, figure)
 

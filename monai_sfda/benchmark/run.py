@@ -129,10 +129,12 @@ def run_benchmark(
     """
     _check(benchmark, ablations)
     console = make_console() if console is None else console
-    arms = list({arm.run: arm for a in reversed(ablations) for arm in reversed(a.arms)}.values())[::-1]
+    arms: dict[str, Arm] = {}
+    for arm in (arm for ablation in ablations for arm in ablation.arms):
+        arms.setdefault(arm.run, arm)
     console.print(
-        f"benchmark of {', '.join(a.name for a in ablations)}: {len(arms)} runs a seed, "
-        f"{len(benchmark.seeds)} seeds. For research, not for diagnosis.",
+        f"benchmark of {', '.join(a.name for a in ablations)}: {len(arms)} ways to adapt, "
+        f"seeds {', '.join(map(str, benchmark.seeds))}. For research, not for diagnosis.",
         highlight=False,
     )
     per_seed: dict[str, dict[int, list[Row]]] = {ablation.name: {} for ablation in ablations}
@@ -141,7 +143,7 @@ def run_benchmark(
     with _steps_keep_their_warnings():
         for seed in benchmark.seeds:
             with announcing(console, f"seed {seed}: ") as announce:
-                experiment = _experiment(benchmark, seed, arms, announce)
+                experiment = _experiment(benchmark, seed, tuple(arms.values()), announce)
                 experiment.run()
                 for ablation in ablations:
                     rows, figure = _results(experiment, ablation)
@@ -238,7 +240,7 @@ def _content(
     names = {"processor": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}
     return {
         "name": ablation.name,
-        "title": f"{ablation.title}: {find_task(benchmark.task).title}",
+        "title": f"{ablation.title} ({find_task(benchmark.task).title})",
         "task": benchmark.task,
         "shows": ablation.shows,
         "paper": ablation.paper,
@@ -263,7 +265,7 @@ def _write(folder: Path, content: dict[str, Any], figure: bytes | None) -> None:
             | {s: entry["per_seed"] for s, entry in row["dice_per_structure"].items()}
             for row in content["rows"]
         }
-        kind = " (phantoms)" if content["phantom"] else ""
+        kind = ", phantoms" if content["phantom"] else ""
         figure = spread_over_seeds(results, heading=content["title"] + kind)
     write_atomically(folder / f"{name}.png", figure)
     write_atomically(folder / f"{name}.md", as_markdown(content).encode())

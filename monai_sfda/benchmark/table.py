@@ -93,10 +93,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
                 _with_std(row["assd_mm"], 1) + left_out,
                 _number(row["seconds"]["mean"], 0),
                 _number(None if peak is None else peak / 2**30, 1),
-                *[
-                    _with_std(row["measures"][name], 3) if name in row["measures"] else ""
-                    for name in measures
-                ],
+                *[_measure(row["measures"][name]) if name in row["measures"] else "" for name in measures],
             ]
         )
     kept = [i for i, title in enumerate(head) if i == 0 or any(line[i] not in ("", NOTHING) for line in body)]
@@ -110,6 +107,12 @@ def _number(value: float | None, decimals: int) -> str:
 def _with_std(entry: Mapping[str, Any], decimals: int) -> str:
     spread = "" if entry["std"] is None else f" ± {entry['std']:.{decimals}f}"
     return _number(entry["mean"], decimals) + spread
+
+
+def _measure(entry: Mapping[str, Any]) -> str:
+    if any(isinstance(value, float) for value in entry["per_seed"]):
+        return _with_std(entry, 3)
+    return _with_std(entry, 0 if len(entry["per_seed"]) == 1 else 1)  # a count
 
 
 def _gap(entry: Mapping[str, Any]) -> str:

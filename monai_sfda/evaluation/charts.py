@@ -176,9 +176,9 @@ def spread_over_seeds(
             mean = float(np.mean(known)) if known else 0.0
             panel.barh(i, mean, 0.7, color=color, alpha=0.55)
             panel.plot(known, [i] * len(known), "o", color=color, markersize=3.5, clip_on=False)
-            text = f"{mean:.2f}" if known else "n/a"
-            panel.text(0.02, i, text, va="center", fontsize=7, color=_INK)
-        panel.set_xlim(0, 1)
+            panel.text(1.04, i, f"{mean:.2f}" if known else "n/a", va="center", fontsize=7, color=_INK)
+        panel.set_xlim(0, 1.28)
+        panel.set_xticks((0, 0.5, 1))
         panel.set_title(
             _short(structure.replace("_", " ")), fontsize=9, color=_INK, loc="left", parse_math=False
         )

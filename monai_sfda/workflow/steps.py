@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from pathlib import Path
 
 from monai_sfda.errors import OutputError, SettingError, SfdaError
 from monai_sfda.files import write_json
+
+LOOK_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,10 @@ def run_step(
     announce(title, seconds)
 
 
-def run_process(command: Sequence[str], log: Path, title: str, hold: int | None) -> int:
-    """Runs a command with its output in a log; returns its peak resident memory in bytes.
+def run_process(command: Sequence[str], log: Path, title: str, hold: int | None) -> int | None:
+    """Runs a command with its output in a log; returns its peak resident memory in bytes, where known.
+
+    The memory is looked at twice a second, so that a peak in the last half second is missed.
 
     Args:
         command: and its arguments.
@@ -163,10 +166,15 @@ def run_process(command: Sequence[str], log: Path, title: str, hold: int | None)
             stderr=subprocess.STDOUT,
             pass_fds=() if hold is None else (hold,),
         )
+        peak: int | None = None
         try:
-            # wait4 alone tells the memory of this one child.
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+            while True:
+                peak = _peak_memory(process.pid) or peak
+                try:
+                    process.wait(timeout=LOOK_EVERY_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    pass
         except BaseException:  # interrupted or ended: the step must not outlive us
             process.terminate()
             process.wait()
@@ -175,7 +183,22 @@ def run_process(command: Sequence[str], log: Path, title: str, hold: int | None)
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = lines[-1].removeprefix("monai_sfda: error: ") if lines else str(process.returncode)
         raise SfdaError(f"step '{title}' failed: {last}", remedy=f"read logs/{log.name} in the output folder")
-    return int(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+    return peak
+
+
+def _peak_memory(pid: int) -> int | None:
+    """Highest resident memory of a running process so far, bytes; None on systems that do not tell.
+
+    Not `ru_maxrss`, which begins with the memory of the process that forked this one.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 def _record_path(out: Path, name: str) -> Path:

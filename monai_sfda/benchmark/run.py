@@ -275,7 +275,7 @@ def _write(folder: Path, content: dict[str, Any], figure: bytes | None) -> None:
 @contextmanager
 def _steps_keep_their_warnings() -> Iterator[None]:
     """Warnings about the data stand in the steps' logs; no analysis repeats them on the terminal."""
-    logger = logging.getLogger("monai_sfda")
+    logger = logging.getLogger("monai_sfda.data")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -172,10 +172,9 @@ def spread_over_seeds(
     for panel, structure in zip(panels, structures, strict=True):
         for i, values in enumerate(results.values()):
             known = [v for v in values.get(structure, ()) if v is not None and math.isfinite(v)]
-            color = _COLORS[i % len(_COLORS)]
             mean = float(np.mean(known)) if known else 0.0
-            panel.barh(i, mean, 0.7, color=color, alpha=0.55)
-            panel.plot(known, [i] * len(known), "o", color=color, markersize=3.5, clip_on=False)
+            panel.barh(i, mean, 0.7, color=_COLORS[1], alpha=0.45)
+            panel.plot(known, [i] * len(known), "o", color=_INK, markersize=3, clip_on=False)
             panel.text(1.04, i, f"{mean:.2f}" if known else "n/a", va="center", fontsize=7, color=_INK)
         panel.set_xlim(0, 1.28)
         panel.set_xticks((0, 0.5, 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import sys
@@ -31,6 +32,7 @@ from monai_sfda.workflow.refit import refit_prototypes
 from monai_sfda.workflow.report import PHANTOM_MANIFEST
 from monai_sfda.workflow.steps import exclusive, read_step, run_process, run_step
 
+logger = logging.getLogger(__name__)
 SFS_ARMS = ABLATIONS["class_proportions"].arms
 BOUND_RUN = "train_target"
 
@@ -73,7 +75,9 @@ class Experiment:
         """Runs what is missing and returns the table, see `table`."""
 
         def waiting() -> None:
-            self.announce("waiting for a step in this folder that an earlier run left behind", None)
+            logger.warning(
+                "waiting: an earlier run, or a step that it left behind, is at work in this folder"
+            )
 
         with exclusive(self.out, waiting) as self._lock:
             self.prepare()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,8 @@ def _content(
         "subjects_a_domain": benchmark.subjects if benchmark.data is None else None,
         "rows": over_seeds(per_seed),
         "seeds": {str(seed): rows for seed, rows in per_seed.items()},
-        "versions": package_versions(),
+        "versions": package_versions()
+        | ({"umap-learn": version("umap-learn")} if ablation.needs_umap else {}),
         "machine": machine() | {"device": device.partition(":")[0]} | names,
         "intended_use": "research; not for diagnosis",
     }

@@ -176,6 +176,10 @@ def _check(benchmark: Benchmark, ablations: Sequence[Ablation]) -> None:
         )
     if benchmark.datalist is not None and benchmark.data is None:
         raise SettingError("a datalist is given without its data", remedy="add --data with the scans' folder")
+    if benchmark.data is not None and not benchmark.data.is_dir():
+        raise SettingError("there is no such folder", path=benchmark.data.name, remedy="correct --data")
+    if benchmark.datalist is not None and not benchmark.datalist.is_file():
+        raise SettingError("there is no such file", path=benchmark.datalist.name, remedy="correct --datalist")
     for name in benchmark.overrides:
         if name in OWN_KEYS:
             raise SettingError(

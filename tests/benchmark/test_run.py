@@ -34,6 +34,8 @@ def test_the_command_can_be_typed_again_and_names_no_path():
         ({"seeds": ()}, "seeds of none"),
         ({"seeds": (1, 1)}, "each seed once"),
         ({"datalist": PRIVATE}, "without its data"),
+        ({"data": PRIVATE}, "no such folder in list.json: correct --data"),
+        ({"data": Path(), "datalist": PRIVATE}, "no such file in list.json: correct --datalist"),
         ({"overrides": {"output_dir": "x"}}, "'output_dir' is the benchmark's own"),
         ({"task": "abdomin"}, "abdomen"),
         ({"bundles": Path("nowhere")}, "is not found"),

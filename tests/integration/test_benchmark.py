@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from monai_sfda.ablations import ABLATIONS
 from monai_sfda.errors import SettingError
 from monai_sfda.workflow.experiment import Experiment
 from tests.builders import REPOSITORY
@@ -115,30 +116,7 @@ def test_a_killed_benchmark_goes_on_to_the_same_table(phantoms, tmp_path):
     assert str(tmp_path) not in recorded
 
 
-@pytest.mark.long
-def test_a_run_that_an_ablation_shares_is_not_taken_for_another(phantoms, tmp_path):
-    """Steps are kept by what they were run with: another setting under the same name is refused."""
-    chosen = ("--methods", "none")
-    run(tmp_path / "1.log", phantoms, tmp_path / "out", *chosen)
-    path = tmp_path / "out" / "seed3" / "steps" / "none.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["settings"]["method"] = "sfs"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    done = subprocess.run(
-        command(phantoms, tmp_path / "out", *chosen),
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "run with another method" in done.stderr.strip().splitlines()[-1]
-
-
 def test_a_loss_that_is_the_configurations_own_is_not_trained_again(tmp_path):
-    from monai_sfda.ablations import ABLATIONS
-
     cross, weighted, dice = ABLATIONS["loss"].arms
     default = ABLATIONS["umap"].arms[0]
     small = Experiment("abdomen", tmp_path, tmp_path / "out")

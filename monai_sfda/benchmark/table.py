@@ -137,13 +137,13 @@ def as_terminal(title: str, rows: Sequence[Row]) -> Table:
 def as_markdown(content: Mapping[str, Any]) -> str:
     """The page of a comparison from its JSON: what it is, the table, what the paper reports, the figure."""
     head, body = cells(content["rows"])
-    seeds = ", ".join(content["seeds"])
+    seeds, cases = ", ".join(content["seeds"]), content["rows"][0]["cases"]
     about = [
-        "Phantom results: simulated scans, not patients."
+        "Phantom results: simulated scans, not patients; not for diagnosis."
         if content["phantom"]
         else "Research results, not for diagnosis.",
         f"{content['configuration']}, seed{'s' if len(content['seeds']) > 1 else ''} {seeds},",
-        f"{content['rows'][0]['cases']} target test cases a seed that no training or adaptation has seen,",
+        f"{cases} target test case{'s' if cases > 1 else ''} a seed that no training or adaptation has seen,",
         "whole volumes.",
         f"Made by `{content['command']}`.",
     ]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from monai_sfda import __version__
+from monai_sfda.ablations import ABLATIONS, find_ablations
 from monai_sfda.errors import SettingError, SfdaError
 
 app = typer.Typer(
@@ -119,6 +120,78 @@ def check(
             console.print(f"  {problem}", highlight=False, markup=False)
     if any(result.problems.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def benchmark(
+    out: Annotated[Path, typer.Option(help="Folder of all runs; the same one goes on with what is missing.")],
+    task: Annotated[str, typer.Option(help="Task of the catalog.")] = "abdomen",
+    ablation: Annotated[
+        str, typer.Option(help=f"Comma-separated: {', '.join(ABLATIONS)}, or all.", metavar="NAMES")
+    ] = "",
+    methods: Annotated[
+        str, typer.Option(help="Comma-separated methods to compare, e.g. none,sfs.", metavar="NAMES")
+    ] = "",
+    seeds: Annotated[
+        str, typer.Option(help="Comma-separated: of phantoms, training and adaptation.", metavar="NUMBERS")
+    ] = "0,1,2",
+    subjects: Annotated[int, typer.Option(min=4, help="Phantom subjects a domain.")] = 12,
+    data: Annotated[Path | None, typer.Option(help="Labelled data set instead of phantoms.")] = None,
+    datalist: Annotated[Path | None, typer.Option(help="JSON that replaces the official layouts.")] = None,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="The papers' size, for a GPU, without small.json.")
+    ] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE, a configuration key of every run. Repeatable."),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Folder that takes tables, JSON and figures too.")
+    ] = None,
+    bundles: Annotated[Path | None, typer.Option(help="Folder that holds the bundles.")] = None,
+) -> None:
+    """Compare ablations or methods over seeds: a table, JSON and a figure each. Interrupted, it goes on."""
+    names = _words(ablation)
+    chosen = find_ablations(names)
+    compared = _words(methods)
+    if not chosen and not compared:
+        raise SettingError("nothing is compared", remedy="add --ablation all, or --methods none,sfs")
+    numbers = tuple(_seed(word) for word in _words(seeds))
+    overrides = {}
+    for item in setting or []:
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            raise SettingError(f"setting '{item}' is not understood", remedy="write KEY=VALUE")
+        overrides[name] = value
+
+    from monai_sfda.benchmark.run import Benchmark, method_comparison, run_benchmark
+
+    asked = Benchmark(
+        task,
+        out,
+        seeds=numbers,
+        subjects=subjects,
+        data=data,
+        datalist=datalist,
+        bundles=bundles,
+        full_size=full_size,
+        overrides=overrides,
+        record=record,
+    )
+    run_benchmark(asked, [*chosen, *([method_comparison(compared)] if compared else [])])
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a comma-separated option."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _seed(word: str) -> int:
+    if not word.isdecimal():
+        raise SettingError(
+            f"seed '{word}' is no whole number", remedy="separate seeds by commas, e.g. --seeds 0,1,2"
+        )
+    return int(word)
 
 
 @app.command()

@@ -27,7 +27,9 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("module", ["monai_sfda.catalog", "monai_sfda.cli", "monai_sfda.data.listing"])
+@pytest.mark.parametrize(
+    "module", ["monai_sfda.catalog", "monai_sfda.ablations", "monai_sfda.cli", "monai_sfda.data.listing"]
+)
 def test_starts_without_torch_and_monai(module):
     code = f"import sys, {module}; print([m for m in ('torch', 'monai', 'matplotlib') if m in sys.modules])"
     done = subprocess.run(
@@ -40,7 +42,7 @@ def test_help_names_the_commands_and_that_it_is_not_for_diagnosis():
     done = command("--help")
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
-    assert all(name in text for name in ("demo", "phantom", "report", "not for diagnosis"))
+    assert all(name in text for name in ("demo", "phantom", "benchmark", "report", "not for diagnosis"))
 
 
 def test_phantom_command_writes_the_official_layouts(tmp_path):
@@ -59,6 +61,11 @@ def test_phantom_command_writes_the_official_layouts(tmp_path):
         (("phantom", "--task", "abdomn", "--out", "x"), "abdomen"),
         (("report", "nowhere"), "adapt.json"),
         (("report", "nowhere", "--result", "adapted"), "NAME=FOLDER"),
+        (("benchmark", "--out", "x"), "nothing is compared: add --ablation all"),
+        (("benchmark", "--out", "x", "--ablation", "roh"), "use rho"),
+        (("benchmark", "--out", "x", "--ablation", "rho", "--seeds", "0;1"), "seed '0;1'"),
+        (("benchmark", "--out", "x", "--ablation", "rho", "--set", "amp"), "KEY=VALUE"),
+        (("benchmark", "--out", "x", "--ablation", "rho", "--set", "seed=3"), "the benchmark's own"),
     ],
 )
 def test_errors_are_one_line_and_status_1(arguments, message):

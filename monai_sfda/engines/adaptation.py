@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +17,15 @@ from monai_sfda.methods.base import KerasAdam, Method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 
+logger = logging.getLogger(__name__)
+
 
 class AdaptationTrainer(StepTrainer):
     """Runs a method's steps on target stacks, from the release's weights.
 
     Args:
-        network: to adapt; the release's weights are loaded into it.
+        network: to adapt; the release's weights are loaded into it, unless the method's ablation keeps its
+            first, random ones.
         dataset: target stacks; without labels unless the method is set to its oracle benchmark.
         method: what to do in a step.
         release: what the source site handed over.
@@ -48,7 +52,10 @@ class AdaptationTrainer(StepTrainer):
             )
         own_rate = getattr(method.settings, "learning_rate", 0.0)
         self.learning_rate = own_rate if learning_rate is None else float(learning_rate)
-        load_into(self.network, release.state_dict)
+        if method.starts_from_release:
+            load_into(self.network, release.state_dict)
+        else:
+            logger.warning("adaptation starts from random weights: an ablation, not a model to use")
         method.setup(self.network, release)
 
     def takes_steps(self) -> bool:

@@ -1,4 +1,4 @@
-"""Charts of a run as PNG images: how its losses went, and how the structures scored."""
+"""Charts as PNG images: how a run's losses went, how the structures scored, how results spread over seeds."""
 
 from __future__ import annotations
 
@@ -138,6 +138,57 @@ def bars(
         text.set_parse_math(False)
     _quiet(panel)
     panel.tick_params(axis="x", length=0)
+    return png(figure)
+
+
+def spread_over_seeds(
+    results: Mapping[str, Mapping[str, Sequence[float | None]]], *, quantity: str = "Dice", heading: str = ""
+) -> bytes:
+    """Draw a panel for every structure, a bar for every result's mean and a dot for every seed.
+
+    Args:
+        results: name of the result to structure to its value under each seed. None has no dot and enters no
+            mean; a result without any is written as `n/a`.
+        quantity: title of the value axes, which run from 0 to 1.
+        heading: above all.
+
+    Returns:
+        A PNG image.
+
+    Raises:
+        DataError: when no result has a structure.
+    """
+    structures = list(dict.fromkeys(name for values in results.values() for name in values))
+    if not structures:
+        raise DataError("there is no score to draw", remedy="give at least one result with one structure")
+    figure = Figure(
+        figsize=(2.4 + 1.7 * len(structures), 0.36 * len(results) + 1.2),
+        facecolor="white",
+        layout="constrained",
+    )
+    if heading:
+        figure.suptitle(heading, fontsize=10, color=_INK, parse_math=False)
+    panels = figure.subplots(1, len(structures), sharey=True, squeeze=False)[0]
+    for panel, structure in zip(panels, structures, strict=True):
+        for i, values in enumerate(results.values()):
+            known = [v for v in values.get(structure, ()) if v is not None and math.isfinite(v)]
+            mean = float(np.mean(known)) if known else 0.0
+            panel.barh(i, mean, 0.7, color=_COLORS[1], alpha=0.45)
+            panel.plot(known, [i] * len(known), "o", color=_INK, markersize=3, clip_on=False)
+            panel.text(1.04, i, f"{mean:.2f}" if known else "n/a", va="center", fontsize=7, color=_INK)
+        panel.set_xlim(0, 1.28)
+        panel.set_xticks((0, 0.5, 1))
+        panel.set_title(
+            _short(structure.replace("_", " ")), fontsize=9, color=_INK, loc="left", parse_math=False
+        )
+        panel.set_xlabel(quantity, fontsize=8, color=_INK, parse_math=False)
+        _quiet(panel)
+        panel.grid(axis="x", color=_GRID, linewidth=0.6)
+        panel.grid(visible=False, axis="y")
+    panels[0].set_yticks(range(len(results)), [_short(name) for name in results], fontsize=8)
+    for label in panels[0].get_yticklabels():
+        label.set_parse_math(False)
+    panels[0].invert_yaxis()
     return png(figure)
 
 

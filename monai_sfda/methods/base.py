@@ -71,7 +71,7 @@ class Method(ABC, Generic[S]):
         self.settings = parse_settings(self.settings_class, settings or {}, self.name)  # type: ignore[assignment]
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
-        """Takes the network to adapt, on its device, with the release's weights already in it.
+        """Takes the network to adapt, on its device, with the weights to start from already in it.
 
         Raises:
             SettingError: when the network or the release lacks what the method needs.
@@ -89,6 +89,13 @@ class Method(ABC, Generic[S]):
             )
         self.network = network
         self.release = release
+
+    @property
+    def starts_from_release(self) -> bool:
+        """Whether adaptation starts from the release's weights; otherwise from the network's first, random
+        ones.
+        """
+        return True
 
     def parameters(self) -> list[nn.Parameter]:
         """What the optimiser moves; all parameters unless the method says otherwise."""

@@ -51,6 +51,7 @@ class SFSSettings(StepSettings):
         proportion_factor: predicted proportions stay within this factor of alpha, both ways.
         pseudo_samples: `redraw` each step or a `fixed` set.
         classifier: `tuned` on pseudo-samples by the first term, or `fixed`.
+        start: from the `release`'s weights; from `random` ones is an ablation of the paper, no way to adapt.
     """
 
     learning_rate: float = Field(5e-5, gt=0)
@@ -67,6 +68,7 @@ class SFSSettings(StepSettings):
     proportion_factor: float = Field(3.0, ge=1)
     pseudo_samples: Literal["redraw", "fixed"] = "redraw"
     classifier: Literal["tuned", "fixed"] = "tuned"
+    start: Literal["release", "random"] = "release"
 
 
 class SFS(Method[SFSSettings]):
@@ -87,6 +89,11 @@ class SFS(Method[SFSSettings]):
         self._fixed: tuple[Tensor, Tensor] | None = None
         for p in network.classifier.parameters():
             p.requires_grad_(self.settings.classifier == "tuned")
+
+    @property
+    def starts_from_release(self) -> bool:
+        """False in the ablation with random weights."""
+        return self.settings.start == "release"
 
     def parameters(self) -> list[nn.Parameter]:
         """Features, and the classifier unless it is fixed."""

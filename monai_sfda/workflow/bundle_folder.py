@@ -1,4 +1,4 @@
-"""A complete bundle round an adapted model, which any MONAI tool can run."""
+"""Bundle folders: where a task's bundle is, and a complete one round an adapted model for any MONAI tool."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import monai_sfda
+from monai_sfda.catalog import Task
 from monai_sfda.errors import SettingError
 from monai_sfda.files import whole_folder
 from monai_sfda.release import MANIFEST, PROTOTYPES
@@ -23,6 +25,26 @@ KEPT_KEYS = (
     "slice_axis",
     "stack_slices",
 )
+
+
+def find_bundle(task: Task, bundles: Path | None = None) -> Path:
+    """The folder of a task's bundle: in `bundles`, in ./bundles, or beside the package's checkout.
+
+    Raises:
+        SettingError: when it is in none of them.
+    """
+    places = (
+        [bundles]
+        if bundles is not None
+        else [Path("bundles"), Path(monai_sfda.__file__).parent.parent / "bundles"]
+    )
+    for place in places:
+        if (place / task.bundle / "configs" / "metadata.json").is_file():
+            return place / task.bundle
+    raise SettingError(
+        f"bundle '{task.bundle}' is not found",
+        remedy="run from the checkout, or give its bundles folder with --bundles",
+    )
 
 
 def write_bundle(

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from monai_sfda.catalog import find_task
 from monai_sfda.files import write_json
 from monai_sfda.phantom import write_phantoms
-from monai_sfda.workflow.experiment import Experiment, find_bundle
+from monai_sfda.workflow.bundle_folder import find_bundle
+from monai_sfda.workflow.console import announcing, make_console
+from monai_sfda.workflow.experiment import Experiment
 from monai_sfda.workflow.report import report_of_run
 
 TASK = "abdomen"
@@ -34,9 +35,7 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
     Returns:
         The table's rows.
     """
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a log file has no width of its own
+    console = make_console()
     started = time.monotonic()
     task = find_task(TASK)
     find_bundle(task, bundles)
@@ -48,23 +47,11 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
     with console.status(f"writing {subjects} + {subjects} phantom scans"):
         write_phantoms(TASK, data, subjects, seed, matrix=None, workers=2)
     console.print(f"  {time.monotonic() - begun:6.0f} s  write {subjects} MR and {subjects} CT phantoms")
-    status = console.status("")
-
-    def announce(title: str, seconds: float | None) -> None:
-        if seconds is None:
-            status.update(title)
-            status.start()
-        else:
-            status.stop()
-            console.print(f"  {seconds:6.0f} s  {title}")
-
-    experiment = Experiment(TASK, data, out, seed=seed, bundles=bundles, announce=announce)
-    try:
+    with announcing(console) as announce:
+        experiment = Experiment(TASK, data, out, seed=seed, bundles=bundles, announce=announce)
         rows = experiment.run()
-    finally:
-        status.stop()
     for arm in experiment.arms:
-        report_of_run(out / arm.folder, experiment.results_for(arm), phantom=True)
+        report_of_run(experiment.run_folder(arm), experiment.results_for(arm), phantom=True)
     write_json(
         out / "results.json",
         {"task": TASK, "subjects": subjects, "seed": seed, "phantom": True, "rows": rows},

@@ -8,71 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import monai_sfda
-from monai_sfda.catalog import Task, find_task
-from monai_sfda.errors import SettingError, SfdaError
+from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, Arm, SourceTraining
+from monai_sfda.catalog import find_task
+from monai_sfda.errors import SettingError
+from monai_sfda.evaluation.comparison import BOUND, UNADAPTED, gap_closed
 from monai_sfda.evaluation.summary import read_summary
 from monai_sfda.files import write_json
-from monai_sfda.release import file_sha256
+from monai_sfda.release import MANIFEST, file_sha256
+from monai_sfda.workflow.bundle_folder import find_bundle
+from monai_sfda.workflow.refit import refit_prototypes
 from monai_sfda.workflow.report import PHANTOM_MANIFEST
+from monai_sfda.workflow.steps import exclusive, read_step, run_process, run_step
 
-UNADAPTED, BOUND = "unadapted", "supervised bound"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to adapt.
-
-    Attributes:
-        title: for tables.
-        folder: of its run.
-        method: name of the method.
-        overrides: further command-line settings of `adapt.json`.
-    """
-
-    title: str
-    folder: str
-    method: str
-    overrides: Mapping[str, Any]
-
-
-SFS_ARMS = (
-    Arm("SFS, source proportions", "sfs_source", "sfs", {"class_proportions": "source"}),
-    Arm("SFS, predicted proportions", "sfs_predicted", "sfs", {"class_proportions": "predicted"}),
-    Arm(
-        "SFS, oracle proportions (reads target labels)", "sfs_oracle", "sfs", {"class_proportions": "oracle"}
-    ),
-)
-
-
-def find_bundle(task: Task, bundles: Path | None = None) -> Path:
-    """The folder of a task's bundle: in `bundles`, in ./bundles, or beside the package's checkout.
-
-    Raises:
-        SettingError: when it is in none of them.
-    """
-    places = (
-        [bundles]
-        if bundles is not None
-        else [Path("bundles"), Path(monai_sfda.__file__).parent.parent / "bundles"]
-    )
-    for place in places:
-        if (place / task.bundle / "configs" / "metadata.json").is_file():
-            return place / task.bundle
-    raise SettingError(
-        f"bundle '{task.bundle}' is not found",
-        remedy="run from the checkout, or give its bundles folder with --bundles",
-    )
+logger = logging.getLogger(__name__)
+SFS_ARMS = ABLATIONS["class_proportions"].arms
+BOUND_RUN = "train_target"
 
 
 def machine() -> dict[str, Any]:
@@ -94,6 +56,7 @@ class Experiment:
         configs: stacked last, `small.json` by default.
         common: overrides of every command.
         announce: called with each step's title and, when it ends, its seconds.
+        prepare: called first, while nobody else works in `out`; e.g. to write phantoms.
     """
 
     task: str
@@ -105,29 +68,46 @@ class Experiment:
     configs: Sequence[str] = ("small.json",)
     common: Mapping[str, Any] | None = None
     announce: Callable[[str, float | None], None] = lambda title, seconds: None
+    prepare: Callable[[], None] = lambda: None
+    _lock: int | None = field(default=None, init=False, repr=False)
 
     def run(self) -> list[dict[str, Any]]:
-        """Runs what is missing and returns a row an arm: title, mean Dice, Dice per structure, gap closed,
-        seconds.
-        """
-        self.seconds: dict[str, float] = {}
-        self._claim_folder()
-        self._train("source")
-        self._evaluate(UNADAPTED, "unadapted", self.out / "train_source" / "release" / "model.pt")
-        for arm in self.arms:
-            self._bundle(
-                f"adapt: {arm.title}",
-                ("adapt.json",),
-                self.out / arm.folder / "adaptation.json",
-                release=self.out / "train_source" / "release",
-                method=arm.method,
-                output_dir=self.out / arm.folder,
-                **arm.overrides,
+        """Runs what is missing and returns the table, see `table`."""
+
+        def waiting() -> None:
+            logger.warning(
+                "waiting: an earlier run, or a step that it left behind, is at work in this folder"
             )
-            self._evaluate(arm.title, f"{arm.folder}_test", self.out / arm.folder / "adapted.pt")
-        self._train("target")
-        self._evaluate(BOUND, "bound", self.out / "train_target" / "release" / "model.pt")
+
+        with exclusive(self.out, waiting) as self._lock:
+            self.prepare()
+            self._claim_folder()
+            for arm in self.arms:
+                self._run_arm(arm)
+            self._train_bound()
+            self._evaluate(BOUND, "bound", self.out / BOUND_RUN / "release" / "model.pt")
         return self.table()
+
+    def _run_arm(self, arm: Arm) -> None:
+        training, run = self.training_of(arm), self.run_folder(arm)
+        self._train(training)
+        self._evaluate(
+            _unadapted_title(training),
+            _unadapted_folder(training),
+            self.out / training.folder / "release" / "model.pt",
+        )
+        if arm.rho is not None:
+            self._refit(training, arm.rho)
+        self._bundle(
+            f"adapt: {arm.title}",
+            ("adapt.json",),
+            run / "adaptation.json",
+            release=self.release_of(arm),
+            method=arm.method,
+            output_dir=run,
+            **arm.overrides,
+        )
+        self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt")
 
     def _claim_folder(self) -> None:
         """Refuses a folder with products of other settings, so that no old number stands under a new name."""
@@ -135,6 +115,7 @@ class Experiment:
         configs = hashlib.sha256()
         for path in sorted((bundle / "configs").glob("*.json")):
             configs.update(path.read_bytes())
+        common = {k: str(v) for k, v in (self.common or {}).items()}
         mine = {
             "task": self.task,
             "data": file_sha256(self.data / PHANTOM_MANIFEST)
@@ -142,9 +123,11 @@ class Experiment:
             else str(self.data),
             "seed": self.seed,
             "configs": [*self.configs, configs.hexdigest()],
-            "common": {k: str(v) for k, v in (self.common or {}).items()},
+            "common": common,
             "version": monai_sfda.__version__,
         }
+        if "datalist" in common:
+            mine["datalist"] = file_sha256(Path(common["datalist"]))
         path = self.out / "experiment.json"
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != mine:
             raise SettingError(
@@ -154,44 +137,135 @@ class Experiment:
             )
         write_json(path, mine)
 
-    def table(self) -> list[dict[str, Any]]:
-        """Rows from the evaluations' summaries."""
-        folders = (
-            {UNADAPTED: "unadapted"} | {a.title: f"{a.folder}_test" for a in self.arms} | {BOUND: "bound"}
-        )
-        summaries = {
-            title: read_summary(self.out / folder / "summary.json") for title, folder in folders.items()
-        }
-        low, high = (summaries[t]["dice"]["mean"] for t in (UNADAPTED, BOUND))
-        rows = []
-        for title, summary in summaries.items():
-            mean = summary["dice"]["mean"]
-            between = title not in (UNADAPTED, BOUND) and None not in (low, high, mean) and high > low
-            rows.append(
-                {
-                    "title": title,
-                    "dice": mean,
-                    "dice_per_structure": {k: v["mean"] for k, v in summary["dice"]["per_class"].items()},
-                    "assd_mm": summary["assd_mm"]["mean"],
-                    "gap_closed": (mean - low) / (high - low) if between else None,
-                    "cases": summary["cases"],
-                }
-            )
+    def table(self, arms: Sequence[Arm] | None = None) -> list[dict[str, Any]]:
+        """A row a result from the evaluations' summaries: unadapted, each arm, bound.
+
+        Keys: title, mean Dice, Dice per structure, mean ASSD in mm and how many organs of cases it leaves out
+        because one mask was empty, share of the gap closed (from the unadapted model of the arm's own source
+        training), cases, and wall-clock seconds and peak memory of the adaptation's process (for the bound,
+        of its training) where the step ran in one go.
+
+        Args:
+            arms: which ones; all by default.
+        """
+        chosen = list(self.arms if arms is None else arms)
+        trainings = list(dict.fromkeys(arm.training.name for arm in chosen))
+        bound = read_summary(self.out / "bound" / "summary.json")
+        rows, unadapted = [], {}
+        for name in trainings:
+            arm = next(arm for arm in chosen if arm.training.name == name)
+            unadapted[name] = read_summary(self.unadapted_folder(arm) / "summary.json")
+            title = UNADAPTED if len(trainings) == 1 else f"{UNADAPTED}, {arm.training.title}"
+            rows.append(_row(title, unadapted[name]))
+        for arm in chosen:
+            summary = read_summary(self.test_folder(arm) / "summary.json")
+            low, mean, high = (s["dice"]["mean"] for s in (unadapted[arm.training.name], summary, bound))
+            row = _row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
+            rows.append(row | self._cost(self.run_folder(arm).name))
+        rows.append(_row(BOUND, bound) | self._cost(BOUND_RUN))
         return rows
+
+    def _cost(self, step: str) -> dict[str, Any]:
+        record = read_step(self.out, step)
+        return {
+            "seconds": None if record is None else record.whole_seconds,
+            "peak_memory_bytes": None if record is None else record.peak_memory_bytes,
+        }
+
+    def training_of(self, arm: Arm) -> SourceTraining:
+        """The arm's source training; the configuration's own where the arm asks for nothing else."""
+        overrides = arm.training.overrides
+        if all(self.configured(key) == value for key, value in overrides.items()):
+            return OWN_TRAINING
+        return arm.training
+
+    def configured(self, key: str) -> Any:
+        """What the stacked configurations and `common` set a key to, e.g. `training#loss`."""
+        if key in (self.common or {}):
+            return dict(self.common or {})[key]
+        bundle = find_bundle(find_task(self.task), self.bundles)
+        merged: dict[str, Any] = {}
+        for name in ("train.json", *self.configs):
+            merged.update(json.loads((bundle / "configs" / name).read_text(encoding="utf-8")))
+        value: Any = merged
+        for part in key.split("#"):
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    def run_folder(self, arm: Arm) -> Path:
+        """Where the arm's adaptation is."""
+        return self.out / replace(arm, training=self.training_of(arm)).run
+
+    def test_folder(self, arm: Arm) -> Path:
+        """Where the arm's evaluation is."""
+        run = self.run_folder(arm)
+        return run.with_name(f"{run.name}_test")
+
+    def unadapted_folder(self, arm: Arm) -> Path:
+        """Where the evaluation of the model that the arm adapts is."""
+        return self.out / _unadapted_folder(self.training_of(arm))
+
+    def release_of(self, arm: Arm) -> Path:
+        """The release that the arm adapts."""
+        name = "release" if arm.rho is None else f"release_rho_{arm.rho:g}"
+        return self.out / self.training_of(arm).folder / name
 
     def results_for(self, arm: Arm) -> dict[str, Path]:
         """Evaluations to show in an arm's report."""
         return {
-            "unadapted": self.out / "unadapted",
-            "adapted": self.out / f"{arm.folder}_test",
+            "unadapted": self.unadapted_folder(arm),
+            "adapted": self.test_folder(arm),
             "supervised bound": self.out / "bound",
         }
 
-    def _train(self, domain: str) -> None:
-        folder = self.out / f"train_{domain}"
-        title = "train on the source" if domain == "source" else "train the bound on the target's labels"
+    def device(self) -> str:
+        """Where the steps compute, as the configurations choose it."""
+        given = (self.common or {}).get("device")
+        return str(given) if given is not None else "cuda" if torch.cuda.is_available() else "cpu"
+
+    def _train(self, training: SourceTraining) -> None:
+        folder = self.out / training.folder
         self._bundle(
-            title, ("train.json",), folder / "release" / "release.json", domain=domain, output_dir=folder
+            f"train on the source: {training.title}" if training.name else "train on the source",
+            ("train.json",),
+            folder / "release" / MANIFEST,
+            domain="source",
+            output_dir=folder,
+            **training.overrides,
+        )
+
+    def _train_bound(self) -> None:
+        folder = self.out / BOUND_RUN
+        self._bundle(
+            "train the bound on the target's labels",
+            ("train.json",),
+            folder / "release" / MANIFEST,
+            domain="target",
+            output_dir=folder,
+        )
+
+    def _refit(self, training: SourceTraining, rho: float) -> None:
+        source, name = self.out / training.folder, f"release_rho_{rho:g}"
+        datalist = (self.common or {}).get("datalist")
+
+        def work() -> None:
+            refit_prototypes(
+                source / "release",
+                source / name,
+                rho=rho,
+                dataset_dir=self.data,
+                datalist=None if datalist is None else Path(datalist),
+                device=self.device(),
+            )
+
+        run_step(
+            self.out,
+            f"{training.folder}_{name}",
+            f"fit the prototypes again: rho {rho:g}",
+            source / name / MANIFEST,
+            {"rho": f"{rho:g}"},
+            work,
+            self.announce,
         )
 
     def _evaluate(self, title: str, folder: str, checkpoint: Path) -> None:
@@ -206,8 +280,6 @@ class Experiment:
         )
 
     def _bundle(self, title: str, configs: Sequence[str], product: Path, **overrides: Any) -> None:
-        if product.is_file():
-            return
         bundle = find_bundle(find_task(self.task), self.bundles)
         files = [str(bundle / "configs" / name) for name in (*configs, *self.configs)]
         settings = {
@@ -227,23 +299,42 @@ class Experiment:
         ]
         for name, value in settings.items():
             command += [f"--{name}", str(value)]
-        log = self.out / "logs" / f"{Path(str(overrides['output_dir'])).name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.announce(title, None)
-        started = time.monotonic()
-        with log.open("w", encoding="utf-8") as stream:
-            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
-            try:
-                code = process.wait()
-            except BaseException:  # interrupted or ended: the step must not outlive us
-                process.terminate()
-                process.wait()
-                raise
-        if code != 0:
-            lines = log.read_text(encoding="utf-8").strip().splitlines()
-            raise SfdaError(
-                f"step '{title}' failed: {lines[-1].removeprefix('monai_sfda: error: ') if lines else code}",
-                remedy=f"read logs/{log.name} in the output folder",
-            )
-        self.seconds[title] = time.monotonic() - started
-        self.announce(title, self.seconds[title])
+        step = Path(overrides["output_dir"]).name
+        log = self.out / "logs" / f"{step}.log"
+        run_step(
+            self.out,
+            step,
+            title,
+            product,
+            {name: self._portable(value) for name, value in overrides.items()},
+            lambda: run_process(command, log, title, self._lock),
+            self.announce,
+        )
+
+    def _portable(self, value: Any) -> str:
+        """A setting as text; a path of this experiment relative to its folder."""
+        if isinstance(value, Path) and value.is_relative_to(self.out):
+            return value.relative_to(self.out).as_posix()
+        return str(value)
+
+
+def _unadapted_title(training: SourceTraining) -> str:
+    return f"{UNADAPTED}, {training.title}" if training.name else UNADAPTED
+
+
+def _unadapted_folder(training: SourceTraining) -> str:
+    return f"unadapted_{training.name}" if training.name else "unadapted"
+
+
+def _row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "dice": summary["dice"]["mean"],
+        "dice_per_structure": {k: v["mean"] for k, v in summary["dice"]["per_class"].items()},
+        "assd_mm": summary["assd_mm"]["mean"],
+        "assd_left_out": sum(counts["one_empty"] for counts in summary["undefined"].values()),
+        "gap_closed": None,
+        "cases": summary["cases"],
+        "seconds": None,
+        "peak_memory_bytes": None,
+    }

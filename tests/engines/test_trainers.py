@@ -287,3 +287,27 @@ def test_an_epoch_is_one_pass_through_the_slices_where_no_length_is_given(datali
     assert trainer.state.iteration == 2 * passes
     assert trainer.describe()["epoch_length"] == passes
     assert trainer.history.rows[-1][0] == 2 * passes
+
+
+@pytest.mark.parametrize(("start", "kept"), [("release", False), ("random", True)])
+def test_adaptation_starts_from_the_release_unless_the_ablation_keeps_random_weights(
+    datalist, tmp_path, start, kept
+):
+    network, source = small_network(seed=1), small_network(seed=2)
+    first = {name: t.clone() for name, t in network.state_dict().items()}
+    AdaptationTrainer(
+        network,
+        stacks(datalist, "target", labels=False),
+        method=create_method("sfs", {"start": start}),
+        release=release(source),
+        device="cpu",
+        max_epochs=1,
+        epoch_length=1,
+        batch_size=2,
+        seed=0,
+        output_dir=tmp_path,
+        augmentation={},
+    )
+    expected = first if kept else source.state_dict()
+    assert all(torch.equal(network.state_dict()[name], t) for name, t in expected.items())
+    assert not torch.equal(first["classifier.weight"], source.state_dict()["classifier.weight"])

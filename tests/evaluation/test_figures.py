@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from monai_sfda.catalog import ABDOMEN, Structure
 from monai_sfda.errors import DataError
+from monai_sfda.evaluation.charts import spread_over_seeds
+from monai_sfda.evaluation.embedding_figures import Scatter, response_grid, scatter_grid
 from monai_sfda.evaluation.figures import bars, color_of, curves, overlay, overlay_grid
 
 PURE = (
@@ -125,3 +127,54 @@ def test_colours_are_those_of_the_catalog_and_others_differ() -> None:
     assert color_of(1, ABDOMEN.structures) == (221, 130, 101)
     spare = [color_of(index, ()) for index in range(1, 8)]
     assert len(set(spare)) == len(spare)
+
+
+def test_a_scatter_has_its_class_colours_where_the_points_are() -> None:
+    drawn = np.random.default_rng(0).uniform(0, 3, size=(100, 2))
+    points = np.concatenate([drawn[:50], 10 - drawn[50:]]).astype(np.float32)
+    cloud = Scatter("one", points, np.array([1] * 50 + [2] * 50))
+    empty = Scatter("none", np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+    image = pixels(scatter_grid([[cloud, empty]], PURE, heading="clouds"))
+    left = image[int(0.12 * len(image)) : int(0.85 * len(image)), : image.shape[1] // 2]
+    red, green = centre_of(tinted(left, 0)), centre_of(tinted(left, 1))
+    assert red[0] > 0.6 > 0.4 > green[0]
+    assert red[1] < 0.4 < 0.6 < green[1]
+    assert not tinted(image[: int(0.85 * len(image)), image.shape[1] // 2 :], 0).any()
+
+
+def test_no_points_make_no_scatter() -> None:
+    empty = Scatter("none", np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+    for rows in ([[empty]], [[None]], [[empty], [empty, empty]]):
+        with pytest.raises(DataError, match="points"):
+            scatter_grid(rows, PURE, heading="")
+
+
+def test_responses_that_do_not_change_have_a_dark_difference() -> None:
+    generator = np.random.default_rng(0)
+    image = generator.normal(size=(32, 32)).astype(np.float32)
+    before = generator.normal(size=(2, 16, 16)).astype(np.float32)
+    after = before.copy()
+    after[1] += generator.normal(size=(16, 16)).astype(np.float32)
+    drawn = pixels(response_grid(image, before, after, ["first", "second"], heading="responses"))
+    height, width = drawn.shape[:2]
+    below = drawn[int(0.72 * height) : int(0.9 * height)]
+    same, changed = (
+        below[:, int(0.45 * width) : int(0.6 * width)],
+        below[:, int(0.75 * width) : int(0.92 * width)],
+    )
+    assert same.max() == 0.0
+    assert changed.std() > 0.1
+    with pytest.raises(DataError, match="make no figure"):
+        response_grid(image, before, after[:1], ["first", "second"], heading="")
+
+
+def test_bars_over_seeds_are_as_long_as_the_means() -> None:
+    results = {"a": {"liver": [0.2, 0.4]}, "b": {"liver": [0.6, None]}, "c": {"liver": [None, None]}}
+    drawn = pixels(spread_over_seeds(results))
+    bars_seen = drawn[..., 2] - drawn[..., 0] > 0.15
+    lengths = bars_seen.sum(axis=1)
+    lines = np.flatnonzero(lengths > 10)
+    first, second = np.split(lines, [int(np.argmax(np.diff(lines))) + 1])
+    assert np.median(lengths[second]) / np.median(lengths[first]) == pytest.approx(2.0, rel=0.05)
+    with pytest.raises(DataError, match="no score"):
+        spread_over_seeds({"a": {}})

@@ -1,0 +1,245 @@
+"""Every ablation of the papers once: its arms, what it shows, what the paper reports. Imports no torch.
+
+The `monai-sfda benchmark` command, its tables and the documentation take what they say about an ablation
+from here. A new one is an entry of `ABLATIONS`; the runner changes only for an analysis of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from monai_sfda.errors import SettingError, nearest
+
+
+@dataclass(frozen=True)
+class SourceTraining:
+    """One way to train the source model that arms adapt.
+
+    Attributes:
+        name: short, for folders; empty for the configuration's own training.
+        title: for tables.
+        overrides: further command-line settings of `train.json`.
+    """
+
+    name: str = ""
+    title: str = "the configuration's own"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """Folder of its run."""
+        return f"train_source_{self.name}" if self.name else "train_source"
+
+
+OWN_TRAINING = SourceTraining()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to adapt. Two arms with the same run folder are one run, whatever their titles.
+
+    Attributes:
+        title: for tables.
+        folder: names the method and its settings.
+        method: name of the method.
+        overrides: further command-line settings of `adapt.json`.
+        training: of the source model.
+        rho: refit the release's prototypes with this confidence threshold, without training again; None keeps
+            the release as it is.
+    """
+
+    title: str
+    folder: str
+    method: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    training: SourceTraining = OWN_TRAINING
+    rho: float | None = None
+
+    @property
+    def run(self) -> str:
+        """Folder of its run: `folder`, and what is unlike the configuration's own release."""
+        parts = [self.folder]
+        if self.training.name:
+            parts.append(self.training.name)
+        if self.rho is not None:
+            parts.append(f"rho_{self.rho:g}")
+        return "_".join(parts)
+
+
+Analysis = Literal["bars", "prototypes", "embedding", "responses"]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A comparison with one table and one figure.
+
+    Attributes:
+        name: as given to `--ablation`.
+        title: of its table and figure.
+        shows: what is compared, and what to look at.
+        paper: what the paper reports on its own data, which is never to be mixed with ours.
+        arms: the ways to adapt.
+        analysis: what the figure shows: `bars` the scores, `prototypes` samples of each arm's prototypes,
+            `embedding` prototypes and target pixels before and after, `responses` those of the first
+            convolution.
+    """
+
+    name: str
+    title: str
+    shows: str
+    paper: str
+    arms: tuple[Arm, ...]
+    analysis: Analysis = "bars"
+
+    @property
+    def needs_umap(self) -> bool:
+        """Whether its figure is a UMAP."""
+        return self.analysis in ("prototypes", "embedding")
+
+
+def _sfs(title: str, folder: str, **settings: Any) -> Arm:
+    return Arm(title, folder, "sfs", {"method_settings": settings})
+
+
+def _default_sfs(title: str) -> Arm:
+    """SFS as the configuration has it: one run, whatever an ablation calls it."""
+    return Arm(title, "sfs_predicted", "sfs", {"class_proportions": "predicted"})
+
+
+def _trained_with(title: str, loss: str) -> Arm:
+    training = SourceTraining(loss, title, {"training#loss": loss})
+    return replace(_default_sfs(f"SFS, {title}"), training=training)
+
+
+_PAPER_1 = (
+    Ablation(
+        "rho",
+        "Confidence threshold rho of the prototypes",
+        "Prototypes refitted from the same source model with rho 0, 0.8 and 0.97, then SFS to each. A "
+        "higher rho keeps confident pixels alone: the classes' pseudo-samples lie further apart.",
+        "Figure 4 (cardiac): at rho 0.97 the prototypes are well separated, at 0 only some classes are; no "
+        "Dice is given. Good separability is observed for rho of 0.9 and more.",
+        (
+            replace(_default_sfs("SFS, rho 0"), rho=0.0),
+            replace(_default_sfs("SFS, rho 0.8"), rho=0.8),
+            _default_sfs("SFS, rho 0.97 (default)"),
+        ),
+        "prototypes",
+    ),
+    Ablation(
+        "classifier",
+        "Classifier tuned on pseudo-samples, or fixed",
+        "Whether the first term of Eq. 3, cross-entropy of pseudo-samples, moves the classifier.",
+        "Table 3 (cardiac, median of 5 runs): Dice 73.8 and ASSD 16.2 tuned, 72.5 and 15.9 fixed.",
+        (
+            _default_sfs("SFS, classifier tuned (default)"),
+            _sfs(
+                "SFS, classifier fixed",
+                "sfs_fixed_classifier",
+                class_proportions="predicted",
+                classifier="fixed",
+            ),
+        ),
+    ),
+    Ablation(
+        "start",
+        "Warm start from the release, or random start",
+        "Whether alignment by itself could segment: from random weights it matches the distribution and "
+        "knows no organ.",
+        "Appendix 8.3 (cardiac): Dice 5 and ASSD 81.5 from random weights, 73.8 and 16.2 from the source's.",
+        (
+            _default_sfs("SFS, from the release (default)"),
+            _sfs(
+                "SFS, from random weights", "sfs_random_start", class_proportions="predicted", start="random"
+            ),
+        ),
+    ),
+    Ablation(
+        "loss",
+        "Loss of the source training",
+        "The source model trained with each loss, then SFS to each; the share of the gap is counted from "
+        "each one's own unadapted model.",
+        "Appendix 8.3 (cardiac, after adaptation): Dice 73.8 and ASSD 16.2 with cross-entropy, 68.1 and "
+        "17.6 with weighted cross-entropy; the abdomen did better with weighted cross-entropy (no number).",
+        (
+            _trained_with("cross-entropy", "cross_entropy"),
+            _trained_with("weighted cross-entropy", "weighted_cross_entropy"),
+            _trained_with("soft Dice + cross-entropy (ours)", "dice_cross_entropy"),
+        ),
+    ),
+    Ablation(
+        "class_proportions",
+        "Class proportions of the pseudo-samples",
+        "How many pseudo-samples of each class are drawn: as in the source, as predicted on the target, or "
+        "as the target's labels have it, which is a leak and no method.",
+        "No ablation. The paper draws by the batch's label distribution, and its code takes that from the "
+        "target's labels: abdomen Dice 78.3 from 51.2 unadapted, 89.8 supervised.",
+        (
+            Arm("SFS, source proportions", "sfs_source", "sfs", {"class_proportions": "source"}),
+            _default_sfs("SFS, predicted proportions (default)"),
+            Arm(
+                "SFS, oracle proportions (reads target labels)",
+                "sfs_oracle",
+                "sfs",
+                {"class_proportions": "oracle"},
+            ),
+        ),
+    ),
+    Ablation(
+        "umap",
+        "Embeddings: prototypes, target before, target after",
+        "One UMAP of prototype pseudo-samples and target test pixels before and after SFS. The distance to "
+        "the prototypes is what SFS minimises, so that its fall is no proof of a better model. The "
+        "silhouette says how far the true classes lie apart. True classes serve this evaluation alone.",
+        "Figures 2 (cardiac) and 3 (abdomen): the target's pixels move towards the prototypes and classes "
+        "overlap less; the shift is visually less pronounced for the abdomen. No number.",
+        (_default_sfs("SFS"),),
+        "embedding",
+    ),
+    Ablation(
+        "filters",
+        "Filter responses before and after",
+        "Responses of the first convolution to one target slice, chosen by predicted area without labels, "
+        "and how much the responses of the first convolutions change.",
+        "Figure 6 (cardiac, after two and after four convolutions): filters look alike before and after, "
+        "with changes visible in the difference. No number.",
+        (_default_sfs("SFS"),),
+        "responses",
+    ),
+)
+
+ABLATIONS: dict[str, Ablation] = {ablation.name: ablation for ablation in _PAPER_1}
+
+
+def find_ablations(names: tuple[str, ...]) -> list[Ablation]:
+    """The ablations of those names, each once, in the registry's order; `all` stands for every one.
+
+    Raises:
+        SettingError: for an unknown name, with the nearest ones.
+    """
+    for name in names:
+        if name != "all" and name not in ABLATIONS:
+            raise SettingError(
+                f"ablation '{name}' is unknown",
+                remedy=f"use {', '.join(nearest(name, (*ABLATIONS, 'all')))}",
+            )
+    return [a for a in ABLATIONS.values() if "all" in names or a.name in names]
+
+
+def compare_methods(titles: Mapping[str, str]) -> Ablation:
+    """The comparison of whole methods, each with the configuration's own settings.
+
+    Args:
+        titles: method name to its title.
+    """
+    shared = {"sfs": _default_sfs("SFS")}
+    arms = tuple(shared.get(name, Arm(title, name, name)) for name, title in titles.items())
+    return Ablation(
+        "methods",
+        "Methods",
+        "Each method with the configuration's settings, between unadapted model and supervised bound.",
+        "not one paper's comparison; each method's own numbers stand in its documentation.",
+        arms,
+    )

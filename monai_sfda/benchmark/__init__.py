@@ -1,0 +1,1 @@
+"""Comparisons over seeds: what `monai-sfda benchmark` runs, its tables and its figures."""

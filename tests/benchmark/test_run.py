@@ -1,0 +1,53 @@
+"""What a benchmark says of itself, and what it refuses before it starts anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monai_sfda.ablations import ABLATIONS
+from monai_sfda.benchmark.run import Benchmark, method_comparison, run_benchmark
+from monai_sfda.errors import SettingError
+
+PRIVATE = Path("/home/anna/study/list.json")
+
+
+def test_the_command_can_be_typed_again_and_names_no_path():
+    benchmark = Benchmark("abdomen", PRIVATE, seeds=(0, 2), subjects=8, overrides={"amp": "true"})
+    assert benchmark.command(ABLATIONS["rho"]) == (
+        "monai-sfda benchmark --task abdomen --ablation rho --seeds 0,2 --subjects 8 --set amp=true"
+    )
+    given = {"imagenet_weights": "/home/anna/vgg16.pth"}
+    benchmark = Benchmark(
+        "abdomen", PRIVATE, data=PRIVATE.parent, datalist=PRIVATE, full_size=True, overrides=given
+    )
+    assert benchmark.command(method_comparison(["none", "sfs"])) == (
+        "monai-sfda benchmark --task abdomen --methods none,sfs --seeds 0,1,2 --data DIR --datalist FILE "
+        "--full-size --set imagenet_weights=vgg16.pth"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": ()}, "seeds of none"),
+        ({"seeds": (1, 1)}, "each seed once"),
+        ({"datalist": PRIVATE}, "without its data"),
+        ({"data": PRIVATE}, "no such folder in list.json: correct --data"),
+        ({"data": Path(), "datalist": PRIVATE}, "no such file in list.json: correct --datalist"),
+        ({"overrides": {"output_dir": "x"}}, "'output_dir' is the benchmark's own"),
+        ({"task": "abdomin"}, "abdomen"),
+        ({"bundles": Path("nowhere")}, "is not found"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, changes, message):
+    benchmark = Benchmark(**({"task": "abdomen", "out": tmp_path / "out"} | changes))
+    with pytest.raises(SettingError, match=message):
+        run_benchmark(benchmark, [ABLATIONS["classifier"]])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_method_lists_the_nearest():
+    with pytest.raises(SettingError, match="use one of sfs"):
+        method_comparison(["sfd"])

@@ -1,0 +1,60 @@
+"""The registry of ablations: names, shared runs, and that every setting in it is one that the jobs know."""
+
+from __future__ import annotations
+
+import pytest
+
+from monai_sfda.ablations import ABLATIONS, compare_methods, find_ablations
+from monai_sfda.engines.supervised import training_settings
+from monai_sfda.errors import SettingError
+from monai_sfda.methods import create_method
+from tests.builders import REPOSITORY
+
+ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters")
+ARMS = [(name, arm) for name, ablation in ABLATIONS.items() for arm in ablation.arms]
+
+
+def test_the_paper_s_ablations_are_there():
+    assert tuple(a.name for a in find_ablations(("all",))) == ISSUE
+    assert [a.name for a in find_ablations(("filters", "rho", "rho"))] == ["rho", "filters"]
+    assert sorted(arm.rho or 0.97 for arm in ABLATIONS["rho"].arms if arm.rho != 0) == [0.8, 0.97]
+    assert find_ablations(()) == []
+
+
+def test_an_unknown_name_lists_the_nearest():
+    with pytest.raises(SettingError, match="'classifer' is unknown: use classifier"):
+        find_ablations(("classifer",))
+
+
+@pytest.mark.parametrize(("name", "arm"), ARMS, ids=lambda v: getattr(v, "run", v))
+def test_methods_and_trainings_know_every_setting(name, arm):
+    settings = dict(arm.overrides.get("method_settings", {}))
+    if "class_proportions" in arm.overrides:
+        settings["class_proportions"] = arm.overrides["class_proportions"]
+    create_method(arm.method, settings)
+    training_settings({k.removeprefix("training#"): v for k, v in arm.training.overrides.items()})
+
+
+def test_one_run_folder_is_one_way_to_adapt():
+    ways = {}
+    for _, arm in ARMS:
+        way = (arm.method, repr(arm.overrides), repr(arm.training.overrides), arm.rho)
+        assert ways.setdefault(arm.run, way) == way
+
+
+def test_titles_differ_within_a_table_and_oracle_is_called_a_reader_of_labels():
+    for ablation in ABLATIONS.values():
+        assert len({arm.title for arm in ablation.arms}) == len(ablation.arms)
+    for _, arm in ARMS:
+        assert ("oracle" in repr(arm.overrides)) == ("reads target labels" in arm.title)
+
+
+def test_comparing_methods_shares_the_run_of_the_ablations():
+    compared = compare_methods({"none": "no adaptation", "sfs": "SFS"})
+    assert [arm.method for arm in compared.arms] == ["none", "sfs"]
+    assert compared.arms[1].run == ABLATIONS["umap"].arms[0].run
+
+
+def test_every_ablation_is_documented():
+    text = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert [name for name in ABLATIONS if f"`{name}`" not in text] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,14 @@ from monai_sfda.data.listing import CaseList, list_cases, list_folder
 from monai_sfda.data.reading import raise_first, read_case
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.errors import DataError, report_errors_relative_to
-from monai_sfda.transforms import Preprocessing, clamp_edges, pad_plane, preprocessing_for, stack_view
+from monai_sfda.transforms import (
+    Preprocessing,
+    SliceGrid,
+    clamp_edges,
+    pad_plane,
+    preprocessing_for,
+    stack_view,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +44,30 @@ class CachedVolume:
         image: (C, S + n - 1, H, W) float32, edges clamped.
         label: (S, 1, H, W) uint8, or None.
         num_slices: S.
+        plane_shape: (H', W') of the resampled slices before they were padded or cut to (H, W).
+        voxel_ml: volume of one resampled voxel, ml.
     """
 
     case: Case
     image: Tensor
     label: Tensor | None
     num_slices: int
+    plane_shape: tuple[int, int]
+    voxel_ml: float
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the slices were larger than the stacks, so that their edges are missing."""
+        return any(have > kept for have, kept in zip(self.plane_shape, self.image.shape[-2:], strict=True))
+
+    @property
+    def field_of_view(self) -> tuple[slice, slice]:
+        """Rows and columns of a stack that show the scan; the others are padding."""
+        rows, columns = (
+            slice(max(0, size - have) // 2, max(0, size - have) // 2 + min(size, have))
+            for have, size in zip(self.plane_shape, self.image.shape[-2:], strict=True)
+        )
+        return rows, columns
 
 
 class StackDataset(Dataset[dict[str, Any]]):
@@ -184,7 +210,16 @@ class StackDataset(Dataset[dict[str, Any]]):
         slices = None
         if label is not None:
             slices = self._centre(pad_plane(data["label"], self.image_size, 0)[0]).contiguous()
-        return CachedVolume(case, clamp_edges(self._centre(padded), n), slices, num_slices=image.shape[0])
+        grid: SliceGrid = data["grid"]
+        scan_voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
+        return CachedVolume(
+            case,
+            clamp_edges(self._centre(padded), n),
+            slices,
+            num_slices=image.shape[0],
+            plane_shape=grid.sampled_shape,
+            voxel_ml=scan_voxel_ml * math.prod(grid.plane_shape) / math.prod(grid.sampled_shape),
+        )
 
     def _centre(self, slices: Tensor) -> Tensor:
         top, left = (

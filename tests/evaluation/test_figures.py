@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from monai_sfda.catalog import ABDOMEN, Structure
 from monai_sfda.errors import DataError
+from monai_sfda.evaluation.charts import quiet
 from monai_sfda.evaluation.figures import bars, color_of, curves, overlay, overlay_grid
 
 PURE = (
@@ -125,3 +127,12 @@ def test_colours_are_those_of_the_catalog_and_others_differ() -> None:
     assert color_of(1, ABDOMEN.structures) == (221, 130, 101)
     spare = [color_of(index, ()) for index in range(1, 8)]
     assert len(set(spare)) == len(spare)
+
+
+def test_axes_show_values_themselves_and_not_an_offset_from_one() -> None:
+    panel = Figure().subplots()
+    panel.plot([0, 1], [0.95539, 0.9554])
+    quiet(panel)
+    panel.figure.canvas.draw()
+    assert panel.yaxis.get_offset_text().get_text() == ""
+    assert all(label.get_text().startswith("0.955") for label in panel.get_yticklabels())

@@ -15,10 +15,12 @@ from monai_sfda.evaluation.charts import INK, png, quiet, short
 
 _LINE, _WORSE, _MEAN = "#7f93a8", "#b3261e", "#14568c"
 _COLUMNS = 5
+_NUMBERED = 3
 
 
 def case_chart(changes: Sequence[StructureChanges]) -> bytes:
-    """Draw a panel a structure: a dot a case before and after, joined; worse cases red, dashed and numbered.
+    """Draw a panel a structure: a dot a case before and after, joined; worse cases red and dashed, the
+    greatest losses numbered.
 
     Args:
         changes: from `case_changes`.
@@ -39,6 +41,8 @@ def case_chart(changes: Sequence[StructureChanges]) -> bytes:
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for panel, change in zip(panels, changes, strict=False):
         pairs = []
+        losses = sorted((case.change or 0.0, case.case) for case in change.cases if case.is_worse)
+        numbered = {number for _, number in losses[:_NUMBERED]}
         for case in change.cases:
             if case.before is None or case.after is None:
                 continue
@@ -53,7 +57,7 @@ def case_chart(changes: Sequence[StructureChanges]) -> bytes:
                 color=_WORSE if case.is_worse else _LINE,
                 zorder=3 if case.is_worse else 2,
             )
-            if case.is_worse:
+            if case.case in numbered:
                 panel.annotate(
                     f"E{case.case}",
                     (1, case.after),

@@ -23,9 +23,7 @@ from monai_sfda.evaluation.cases import WORSE_BY, StructureChanges, case_changes
 from monai_sfda.evaluation.comparison import (
     ADAPTED,
     BOUND,
-    CENTRE_BLOB,
     METRIC_DISPLAY,
-    NOTHING,
     UNADAPTED,
     disagreements,
     metric_table,
@@ -34,7 +32,6 @@ from monai_sfda.evaluation.comparison import (
     with_minus_sign,
 )
 from monai_sfda.evaluation.figures import bars, curves
-from monai_sfda.evaluation.gap import gap_closed, why_withheld
 from monai_sfda.evaluation.privacy import presentable_settings, withhold_locations
 from monai_sfda.evaluation.report_content import VERDICTS, ReportContent
 from monai_sfda.evaluation.report_warnings import counted, oracle_settings, warnings_of
@@ -128,20 +125,19 @@ def _headline(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None
     """The figures at the top of the report; None without a result before and after that may be compared."""
     if UNADAPTED not in results or ADAPTED not in results or disagreements(results):
         return None
-    before, after, bound, blob = (
-        results[name]["dice"]["mean"] if name in results else None
-        for name in (UNADAPTED, ADAPTED, BOUND, CENTRE_BLOB)
+    before, after, bound = (
+        results[name]["dice"]["mean"] if name in results else None for name in (UNADAPTED, ADAPTED, BOUND)
     )
     if before is None or after is None:
         return None
-    share = gap_closed(before, after, bound, higher=True)
-    withheld = why_withheld(before, bound, blob, higher=True)
+    row = metric_table(results, METRIC_DISPLAY[0]).rows[-1]
+    other_cases = "the means may be over different cases" if row.uncertain else ""
     return {
         "before": f"{before:.3f}",
         "after": f"{after:.3f}",
         "change": with_minus_sign(f"{after - before:+.3f}"),
-        "gap": NOTHING if share is None or withheld is not None else with_minus_sign(f"{share:.0%}"),
-        "why_no_gap": "" if withheld is None else withheld.short,
+        "gap": row.gap,
+        "why_no_gap": other_cases if row.withheld is None else row.withheld.short,
         "bound": "" if bound is None else f"{bound:.3f}",
         "cases": str(results[ADAPTED]["cases"]),
         "evaluated": f"{results[ADAPTED]['domain']} {results[ADAPTED]['split']}",

@@ -314,6 +314,10 @@ def test_a_gap_that_cannot_be_stated_is_a_dash_with_its_reason(make_summary: Mak
     assert "§ The bound does not beat the centre blob here" in blob
     assert "The adapted model and the supervised bound do not beat the centre blob" in blob
     assert "Gap to the bound (0.900) closed 20%" in page(0.9)
+    absent = make_summary(0.4)
+    absent["dice"]["per_class"]["spleen"]["n"], absent["undefined"]["spleen"]["one_empty"] = 11, 1
+    other_cases = page(0.9, adapted=absent)
+    assert "Gap to the bound (0.900) closed – the means may be over different cases" in other_cases
 
 
 def test_overlap_and_distance_that_disagree_are_pointed_out(make_summary: MakeSummary) -> None:

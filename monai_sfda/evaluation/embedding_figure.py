@@ -94,14 +94,20 @@ def embedding_figure(
         panel.set_ylim(low[1], high[1])
         if plane.directions.shape[1] == 2:
             panel.set_aspect("equal", adjustable="box")
-            panel.set_ylabel("second discriminant", fontsize=9, color=INK)
+            panel.set_ylabel(f"second {_kind(gaussians, 2)}", fontsize=9, color=INK)
         else:
             panel.set_yticks([])
-        panel.set_xlabel("first discriminant (within-class standard deviations)", fontsize=9, color=INK)
+        unit = "(within-class standard deviations)"
+        panel.set_xlabel(f"first {_kind(gaussians, 1)} {unit}", fontsize=9, color=INK)
         quiet(panel)
         panel.grid(visible=False)
     _legend(figure, gaussians, [k for _, k in shown.values()], structures)
     return png(figure)
+
+
+def _kind(gaussians: ClassGaussians, axis: int) -> str:
+    """What an axis is: C classes have C - 1 discriminants; other axes follow the spread within classes."""
+    return "discriminant" if axis < len(gaussians.classes) else "direction, of spread"
 
 
 def _on_plane(plane: DiscriminantPlane, z: Array, classes: NDArray[np.int64]) -> Array:

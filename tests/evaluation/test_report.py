@@ -116,6 +116,7 @@ def test_the_report_says_what_happened(content: ReportContent) -> None:
     text = Page(render_report(content)).text
     for words in (
         "Adaptation of the abdomen model",
+        "It shows slices of the scans: it may go only where they may.",
         "Abdominal organs, CHAOS MR to BTCV CT",
         "Not for diagnosis",
         "Verdict: Accepted",

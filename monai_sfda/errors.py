@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class SfdaError(Exception):
@@ -32,6 +33,10 @@ class SfdaError(Exception):
         self.path = None if path is None else Path(path)
         self.root = None if root is None else Path(root)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes."""
+        return _again, (type(self), self.what, self.remedy, self.path, self.root)
+
     def where(self) -> str | None:
         """The file at fault, relative to the user's folder; its bare name when it lies elsewhere."""
         if self.path is None:
@@ -47,6 +52,10 @@ class SfdaError(Exception):
     def __str__(self) -> str:
         where = self.where()
         return f"{self.what}{'' if where is None else f' in {where}'}: {self.remedy}"
+
+
+def _again(kind: type[SfdaError], what: str, remedy: str, path: Path | None, root: Path | None) -> SfdaError:
+    return kind(what, remedy=remedy, path=path, root=root)
 
 
 class DataError(SfdaError):

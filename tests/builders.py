@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 import torch
 from monai.networks.nets import UNet
 
@@ -19,6 +20,14 @@ from monai_sfda.transforms import preprocessing_for
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 BUNDLES = REPOSITORY / "bundles"
+
+
+def real(name: str) -> Path:
+    """A folder of real scans; skips the test, with the reason, where it is absent."""
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"the real scans of {name} are not there (../shared/data)")
+    return folder
 
 
 def small_network(classes: int = 5, embedding: int = 4, seed: int = 0) -> SegmentationNetwork:

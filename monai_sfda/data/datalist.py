@@ -35,14 +35,14 @@ _ITEM_KEYS = ("image", "label", "subject")
 
 def read_datalist(
     path: Path, task: Task, domain: str, split: str, dataset_dir: Path, *, labels: bool
-) -> tuple[list[Case], list[str]]:
-    """The cases of one split of a datalist, and warnings.
+) -> tuple[list[Case], list[str], list[str]]:
+    """The cases of one split of a datalist, warnings, and overlaps with other splits of the domain.
 
     Args:
         path: JSON with `source_train` ... `target_test`, or `training`, `validation`, `test` of the domain
             asked for. Items are `image` (file, DICOM folder or list of channel files), `label`, `subject`, or
             an image alone. Relative paths are looked for in `dataset_dir`, then beside the list.
-        task: whose labels the list's `labels` (name to stored value, or value to name) must be.
+        task: whose labels the list's `labels` (name to stored value or values, or value to name) must be.
         domain: `source` or `target`.
         split: `train`, `val` or `test`.
         dataset_dir: first folder of relative paths.
@@ -89,7 +89,7 @@ def read_datalist(
         )
     repeated = len(cases) - len({case.image for case in cases})
     warnings = [f"{repeated} scans of the {split} list are listed more than once"] if repeated else []
-    return cases, warnings + _shared_subjects(content, domain, split, path)
+    return cases, warnings, _shared_subjects(content, domain, split, path)
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -213,9 +213,12 @@ def _stored_labels(labels: Any, task: Task, path: Path) -> tuple[LabelRange, ...
     else:
         pairs = list(labels.items())
     for name, value in pairs:
-        if isinstance(value, bool) or not isinstance(value, int):
+        values = value if isinstance(value, list) and value else [value]
+        if any(isinstance(v, bool) or not isinstance(v, int) for v in values):
             raise DataError(
-                f"the label '{name}' has the value {value!r}", remedy="give an integer", path=path
+                f"the label '{name}' has the value {value!r}",
+                remedy="give an integer, or a list of integers that all mean it",
+                path=path,
             )
         if name not in task.labels:
             raise DataError(
@@ -223,18 +226,19 @@ def _stored_labels(labels: Any, task: Task, path: Path) -> tuple[LabelRange, ...
                 remedy=f"the nearest of {task.name}: {', '.join(nearest(name, task.labels))}",
                 path=path,
             )
-    stored = dict(pairs)
+    stored = {name: value if isinstance(value, list) else [value] for name, value in pairs}
     missing = [s.name for s in task.structures if s.name not in stored]
     if missing:
         raise DataError(
             f"'labels' lacks {', '.join(missing)}", remedy="name every structure of the task", path=path
         )
-    stored.setdefault("background", 0)
-    if len(set(stored.values())) < len(stored) or len(pairs) != len({name for name, _ in pairs}):
+    stored.setdefault("background", [0])
+    everything = [value for values in stored.values() for value in values]
+    if len(set(everything)) < len(everything) or len(pairs) != len({name for name, _ in pairs}):
         raise DataError(
             "'labels' gives one value to two names", remedy="give each class a value of its own", path=path
         )
-    return tuple(LabelRange(value, value, task.labels[name]) for name, value in stored.items())
+    return tuple(LabelRange(v, v, task.labels[name]) for name, values in stored.items() for v in values)
 
 
 def _shared_subjects(content: Mapping[str, Any], domain: str, split: str, path: Path) -> list[str]:
@@ -247,7 +251,8 @@ def _shared_subjects(content: Mapping[str, Any], domain: str, split: str, path: 
         subjects[name] = {subject or images[0] for images, _, subject in items}
     others = [s for s in SPLIT_KEYS if s != split] if split == "train" else ["train"]
     return [
-        f"{len(shared)} subjects are in the {split} list and in the {other} list of the {domain} domain"
+        f"{len(shared)} {'subject is' if len(shared) == 1 else 'subjects are'} in the {split} list and in "
+        f"the {other} list of the {domain} domain: scores there are not those of unseen subjects"
         for other in others
         if (shared := subjects[split] & subjects[other])
     ]

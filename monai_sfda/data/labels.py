@@ -97,7 +97,8 @@ def to_classes(
         known += [str(v) for v in background if not any(r.low <= v <= r.high for r in ranges)]
         raise DataError(
             f"unknown label values ({_enumerate(unknown)})",
-            remedy=f"correct the label, or list its values in a datalist (known: {', '.join(known)})",
+            remedy="correct the label, or name the value under 'labels' of a datalist, as background "
+            f"if it means nothing (known: {', '.join(known)})",
             path=path,
         )
     if _is_dense(values):

@@ -51,6 +51,7 @@ class CaseList:
         split: `train`, `val`, `test`, or `all` for a plain folder.
         split_source: where the split comes from, for reports.
         missing: subject ids of an official split that are not there, for `monai-sfda check`.
+        overlaps: in words and counts, lists of the same domain that share subjects with this one.
     """
 
     cases: tuple[Case, ...]
@@ -58,6 +59,7 @@ class CaseList:
     split: str
     split_source: str
     missing: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
 
 
 def list_cases(
@@ -78,7 +80,7 @@ def list_cases(
         domain: `source` or `target`.
         split: `train`, `val` or `test`.
         dataset_dir: folder that holds the unpacked downloads, at any depth up to four; first folder of a
-            datalist's relative paths.
+            datalist's relative paths, which need none: the datalist's own folder is the second.
         datalist: JSON that replaces the official layout.
         labels: whether labels are wanted; without, every label is None and no label's path is looked at.
 
@@ -92,12 +94,20 @@ def list_cases(
             f"split '{split}' is unknown", remedy=f"use one of {', '.join(nearest(split, SPLIT_KEYS))}"
         )
     dataset_dir = Path(dataset_dir)
+    if datalist is not None and not dataset_dir.exists() and Path(datalist).is_file():
+        dataset_dir = Path(datalist).parent
     with report_errors_relative_to(dataset_dir):
         check_folder(dataset_dir)
         if datalist is not None:
-            listed, warnings = read_datalist(Path(datalist), task, domain, split, dataset_dir, labels=labels)
+            listed, warnings, overlaps = read_datalist(
+                Path(datalist), task, domain, split, dataset_dir, labels=labels
+            )
             return CaseList(
-                with_unique_names(listed), tuple(warnings), split, f"the {split} list of the datalist given"
+                with_unique_names(listed),
+                (*warnings, *overlaps),
+                split,
+                f"the {split} list of the datalist given",
+                overlaps=tuple(overlaps),
             )
         return _official(side, split, dataset_dir, labels=labels)
 

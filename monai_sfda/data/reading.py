@@ -24,7 +24,9 @@ from monai_sfda.data.checks import (
     same_affine,
 )
 from monai_sfda.data.dicom import read_grid, read_series, scan_headers, slice_grid
+from monai_sfda.data.dicom_headers import read_headers
 from monai_sfda.data.labels import known_values, read_label_volume, to_classes
+from monai_sfda.data.plausibility import check_modality, check_not_a_mask
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.volume import read_volume
 from monai_sfda.errors import DataError, report_errors_relative_to
@@ -70,7 +72,7 @@ def read_case(
     """
     side = task.domain(domain)
     with nullcontext() if case.root is None else report_errors_relative_to(case.root):
-        channels = [_read_channel(case, path) for path in case.image]
+        channels = [_read_channel(case, path, side.kind) for path in case.image]
         scan = _stack(channels, case.image)
         if not with_label:
             return scan, None
@@ -182,22 +184,22 @@ def _summary(case: Case, scan: Scan, label: NDArray[np.uint8] | None) -> CaseSum
     )
 
 
-def _read_channel(case: Case, path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _read_channel(case: Case, path: Path, kind: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     values: NDArray[Any]
     if case.files and len(case.image) == 1:
+        check_modality(read_headers(case.files[:1]).images, kind, path)
         values, affine = read_series(case.files)
     elif path.is_dir():
-        values, affine = _read_folder(path, case.series_uid)
+        headers = scan_headers(path, case.series_uid)
+        check_modality(headers, kind, path)
+        grid = slice_grid(headers)
+        values, affine = read_grid(grid), grid.affine
     else:
         values, affine = read_volume(path)
     check_affine(affine, path)
     check_intensities(values, path)
+    check_not_a_mask(values, path)
     return values, affine
-
-
-def _read_folder(path: Path, series_uid: str | None) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    grid = slice_grid(scan_headers(path, series_uid))
-    return read_grid(grid), grid.affine
 
 
 def _stack(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from monai_sfda import processes
 from monai_sfda.catalog import find_task
+from monai_sfda.data.cache import CachedVolume, shared_on_machine
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import CaseList, list_cases, list_folder
+from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.reading import raise_first, read_case
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.errors import DataError, report_errors_relative_to
@@ -33,41 +36,6 @@ from monai_sfda.transforms import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CachedVolume:
-    """A preprocessed scan in memory.
-
-    Attributes:
-        case: where it comes from.
-        image: (C, S + n - 1, H, W) float32, edges clamped.
-        label: (S, 1, H, W) uint8, or None.
-        num_slices: S.
-        plane_shape: (H', W') of the resampled slices before they were padded or cut to (H, W).
-        voxel_ml: volume of one resampled voxel, ml.
-    """
-
-    case: Case
-    image: Tensor
-    label: Tensor | None
-    num_slices: int
-    plane_shape: tuple[int, int]
-    voxel_ml: float
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the slices were larger than the stacks, so that their edges are missing."""
-        return any(have > kept for have, kept in zip(self.plane_shape, self.image.shape[-2:], strict=True))
-
-    @property
-    def field_of_view(self) -> tuple[slice, slice]:
-        """Rows and columns of a stack that show the scan; the others are padding."""
-        rows, columns = (
-            slice(max(0, size - have) // 2, max(0, size - have) // 2 + min(size, have))
-            for have, size in zip(self.plane_shape, self.image.shape[-2:], strict=True)
-        )
-        return rows, columns
 
 
 class StackDataset(Dataset[dict[str, Any]]):
@@ -87,6 +55,9 @@ class StackDataset(Dataset[dict[str, Any]]):
         stack_slices: n, slices a stack.
         slice_axis: None for the task's own.
         threads: readers at once.
+
+    Attributes:
+        doubts: scans whose values look like those of another modality, in words; filled by `prepare`.
 
     Items:
         `image` (C * n, H, W) float32 (a view of the cached volume when C is 1), `label` (1, H, W) uint8 where
@@ -127,6 +98,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             slice_axis=slice_axis,
         )
         self.threads = threads
+        self.doubts: builtins.list[str] = []
         self._list: CaseList | None = None
         self._volumes: list[CachedVolume] = []
         self._starts: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
@@ -160,7 +132,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         return self._list
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Reads, checks and caches all scans; a no-op when done.
+        """Reads, checks and caches all scans; a no-op when done. The processes of a machine share the work.
 
         Args:
             progress: called with (scans done, scans in all).
@@ -171,17 +143,23 @@ class StackDataset(Dataset[dict[str, Any]]):
         if self._volumes:
             return
         cases = self.list().cases
-        volumes: list[CachedVolume] = []
-        errors: list[DataError] = []
+        _, process, together = processes.local()
+        mine = range(process, len(cases), together)
+        read: dict[int, CachedVolume | DataError] = {}
         with report_errors_relative_to(self.root), ThreadPoolExecutor(self.threads) as readers:
-            for done, result in enumerate(readers.map(self._try_read, cases), start=1):
-                if isinstance(result, DataError):
-                    errors.append(result)
-                else:
-                    volumes.append(result)
+            for number, result in zip(
+                mine, readers.map(self._try_read, [cases[i] for i in mine]), strict=True
+            ):
+                read[number] = result
                 if progress is not None:
-                    progress(done, len(cases))
-            raise_first(errors, len(cases))
+                    progress(len(read), len(mine))
+            everything = [volume for _, volume in sorted(shared_on_machine(read).items())]
+            raise_first([error for error in everything if isinstance(error, DataError)], len(cases))
+            volumes = [volume for volume in everything if isinstance(volume, CachedVolume)]
+            for volume in volumes:
+                if volume.doubt is not None:
+                    self.doubts.append(f"scan {volume.case.number}: {volume.doubt}")
+                    logger.warning(self.doubts[-1])
             for volume in volumes:
                 if volume.image.shape[0] != volumes[0].image.shape[0]:
                     raise DataError(
@@ -219,6 +197,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             num_slices=image.shape[0],
             plane_shape=grid.sampled_shape,
             voxel_ml=scan_voxel_ml * math.prod(grid.plane_shape) / math.prod(grid.sampled_shape),
+            doubt=doubt(scan.array, self.task.domain(self.domain).kind),
         )
 
     def _centre(self, slices: Tensor) -> Tensor:
@@ -278,6 +257,17 @@ class StackDataset(Dataset[dict[str, Any]]):
         return self._volumes[int(np.searchsorted(self._starts, index, side="right")) - 1].case.subject
 
 
+def share_of(length: int, rank: int, world_size: int) -> tuple[int, int]:
+    """First and end of a process's share of `length` places, as even as can be.
+
+    >>> [share_of(5, rank, 2) for rank in (0, 1)]
+    [(0, 3), (3, 5)]
+    """
+    least, more = divmod(length, world_size)
+    first = rank * least + min(rank, more)
+    return first, first + least + (rank < more)
+
+
 class StackLoader:
     """Endless batches of a `StackDataset`, from any iteration on.
 
@@ -285,7 +275,7 @@ class StackLoader:
         dataset: stacks.
         sampler: which indices make a batch.
         first_iteration: iterations already done, when a run goes on.
-        rank, world_size: this process's share of each batch.
+        rank, world_size: this process's share of each batch: neighbouring places.
     """
 
     def __init__(
@@ -305,8 +295,9 @@ class StackLoader:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         iteration = self.first_iteration
         while True:
-            indices = self.sampler.batch(iteration)[self.rank :: self.world_size]
-            yield self.collate(indices)
+            indices = self.sampler.batch(iteration)
+            first, end = share_of(len(indices), self.rank, self.world_size)
+            yield self.collate(indices[first:end])
             iteration += 1
 
     def collate(self, indices: Sequence[int]) -> dict[str, Tensor]:

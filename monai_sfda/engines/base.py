@@ -20,13 +20,14 @@ from ignite.engine import Engine
 from monai.engines import Trainer
 from torch import Tensor
 
+from monai_sfda import processes
 from monai_sfda.data.sampling import SliceSampler
-from monai_sfda.data.stacks import StackDataset, StackLoader
+from monai_sfda.data.stacks import StackDataset, StackLoader, share_of
 from monai_sfda.engines.handlers import GracefulStop, History, RunCheckpoint, attach_progress
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
 from monai_sfda.files import remove_leftovers
-from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.networks import SegmentationNetwork, synchronise_batchnorm
 from monai_sfda.transforms import Augmentation, augment
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class StepTrainer(Trainer):
         amp: mixed precision, see `precision`.
         accumulate: parts a batch is computed in; each part must have at least one slice. The gradient is the
             parts' mean. Batch-norm statistics and distances between distributions are those of a part.
+            Several processes compute their shares of a part together: statistics and distances are of it all.
         checkpoint_interval: iterations between checkpoints; None for once an epoch, at most twice a minute.
     """
 
@@ -92,22 +94,28 @@ class StepTrainer(Trainer):
         }.items():
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise SettingError(f"{name} cannot be {value!r}", remedy="use a whole number from 1")
-        if accumulate > batch_size:
+        if accumulate * processes.count() > batch_size:
+            parts = f"{accumulate} parts"
+            if processes.count() > 1:
+                parts += f" on each of {processes.count()} processes"
             raise SettingError(
-                f"a batch of {batch_size} cannot be computed in {accumulate} parts",
+                f"a batch of {batch_size} cannot be computed in {parts}",
                 remedy="lower accumulate or raise batch_size",
             )
         super().__init__(
             device=torch.device(device),
             max_epochs=max_epochs,
             data_loader=(),
-            epoch_length=epoch_length,
+            epoch_length=epoch_length or 1,  # set when the slices are known; MONAI would take 0 of ()
             decollate=False,
         )
         self.logger.setLevel(logging.WARNING)  # our own lines say the same, with the losses
         self.network = network.to(torch.device(device))
+        self._modules = repr(network)
+        synchronise_batchnorm(self.network)
         self.dataset = dataset
         self.batch_size = batch_size
+        self.epoch_length = epoch_length
         self.seed = seed
         self.output_dir = Path(output_dir)
         self.title = title
@@ -140,9 +148,10 @@ class StepTrainer(Trainer):
         """Every setting that decides about the result, JSON-ready and without paths."""
         return {
             "max_epochs": self.state.max_epochs,
-            "epoch_length": self.state.epoch_length,
+            "epoch_length": self.epoch_length or self.state.epoch_length,
             "batch_size": self.batch_size,
             "accumulate": self.accumulate,
+            "processes": processes.count(),
             "precision": "float32" if self.precision is None else str(self.precision).removeprefix("torch."),
             "seed": self.seed,
             "augmentation": vars(self.augmentation),
@@ -170,8 +179,9 @@ class StepTrainer(Trainer):
         self.loss_scaler.load_state_dict(state["scaler"])
 
     def fingerprint(self) -> str:
-        """What must be equal for an unfinished run to go on."""
-        content = {"settings": self.describe(), "network": repr(self.network), "data": self.dataset.digest()}
+        """What must be equal for an unfinished run to go on; the number of processes may change."""
+        settings = {name: value for name, value in self.describe().items() if name != "processes"}
+        content = {"settings": settings, "network": self._modules, "data": self.dataset.digest()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def check_fit(self) -> None:
@@ -208,21 +218,29 @@ class StepTrainer(Trainer):
         with progress_bar(f"{self.title}: reading scans") as progress:
             self.dataset.prepare(progress)
         self.check_fit()
-        remove_leftovers(self.output_dir)
+        if processes.is_first():
+            remove_leftovers(self.output_dir)
         sampler = self.make_sampler()
-        if self.state.epoch_length is None:
-            self.state.epoch_length = sampler.epoch_length
+        self.state.epoch_length = self.epoch_length or sampler.epoch_length
         interval = self.checkpoint_interval or self.state.epoch_length
         least = 0.0 if self.checkpoint_interval else 30.0
-        self.checkpoint = RunCheckpoint(self.output_dir, self.fingerprint(), interval, least)
+        fingerprint = processes.on_first(self.fingerprint)
+        self.checkpoint = RunCheckpoint(self.output_dir, fingerprint, interval, least)
         if not self.takes_steps():
             return
+        processes.copy_from_first(self.network)
         self.optimizer = self.make_optimizer()
         done = self.checkpoint.restore(self)
         if done < self.state.max_epochs * self.state.epoch_length:
             self.state.iteration = done
             self.state.epoch = done // self.state.epoch_length
-            self.data_loader = StackLoader(self.dataset, sampler, first_iteration=done)
+            self.data_loader = StackLoader(
+                self.dataset,
+                sampler,
+                first_iteration=done,
+                rank=processes.rank(),
+                world_size=processes.count(),
+            )
             self.history.attach(self)
             self.checkpoint.attach(self)
             attach_progress(self)
@@ -235,16 +253,31 @@ class StepTrainer(Trainer):
 
     def finish(self) -> None:
         """Removes the checkpoint; to be called when the results are written."""
-        self.checkpoint.remove()
+        if processes.is_first():
+            self.checkpoint.remove()
+
+    def _checked_losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The losses; a `SettingError` where batch norm has one value a channel, which has no variance."""
+        try:
+            return self.losses(batch, generator)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise SettingError(
+                "batch norm needs two slices at once where the network pools an image to one pixel",
+                remedy="raise batch_size, or lower accumulate",
+            ) from error
 
     def _iteration(self, engine: Engine, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         iteration = int(engine.state.iteration)
-        torch.manual_seed(seed_for(self.seed, iteration, "network"))
+        rank = processes.rank()
+        torch.manual_seed(seed_for(self.seed, iteration, "network" if rank == 0 else f"network {rank}"))
         generator = torch.Generator().manual_seed(seed_for(self.seed, iteration, "step"))
         device = self.state.device
         image = batch["image"].to(device, non_blocking=True)
         label = batch["label"].to(device, non_blocking=True) if "label" in batch else None
-        image, label = augment(image, label, self.augmentation, generator)
+        first, _ = share_of(self.batch_size, rank, processes.count())
+        image, label = augment(image, label, self.augmentation, generator, part=(first, self.batch_size))
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
         images = image.tensor_split(self.accumulate)
@@ -252,12 +285,14 @@ class StepTrainer(Trainer):
         for part, part_label in zip(images, labels, strict=True):
             with torch.autocast(device.type, dtype=self.precision, enabled=self.precision is not None):
                 named = {"image": part} | ({} if part_label is None else {"label": part_label})
-                losses = self.losses(named, generator)
-            share = part.shape[0] / image.shape[0]
+                losses = self._checked_losses(named, generator)
+            share = part.shape[0] / self.batch_size
             self.loss_scaler.scale(share * torch.stack(list(losses.values())).sum()).backward()
             for name, value in losses.items():
                 means[name] = means.get(name, torch.zeros_like(value)) + share * value.detach()
+        processes.add_gradients(self.network.parameters())
         self.before_step(iteration)
         self.loss_scaler.step(self.optimizer)
         self.loss_scaler.update()
-        return means
+        over_all = processes.total(torch.stack(list(means.values())).float())
+        return dict(zip(means, over_all, strict=True))

@@ -18,6 +18,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from torch.utils.tensorboard import SummaryWriter
 
+from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.errors import CheckpointError, OutputError, SettingError
 from monai_sfda.files import tensor_file, write_atomically
@@ -75,6 +76,8 @@ class History:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _start(self, engine: Engine) -> None:
+        if not processes.is_first():
+            return
         try:
             self._writer = SummaryWriter(
                 str(self.folder / "tensorboard"), purge_step=engine.state.iteration + 1
@@ -119,6 +122,8 @@ class History:
     def write(self, engine: TrainingEngine) -> None:
         """Writes `history.csv`."""
         self.flush(engine)
+        if not processes.is_first():
+            return
         text = io.StringIO()
         csv.writer(text).writerows([("iteration", "name", "value"), *self.rows])
         write_atomically(self.folder / HISTORY, text.getvalue().encode())
@@ -144,6 +149,8 @@ def read_history(folder: Path) -> list[Row]:
 
 def attach_progress(engine: TrainingEngine) -> None:
     """A bar with the losses on a terminal; a line an epoch in a log file."""
+    if not processes.is_first():
+        return
     if sys.stderr.isatty():
         bar = ProgressBar(persist=True, desc=engine.title)
         bar.attach(
@@ -173,7 +180,8 @@ def attach_progress(engine: TrainingEngine) -> None:
 class GracefulStop:
     """Lets an interrupted run finish its iteration and write its checkpoint before it ends.
 
-    The first Ctrl-C or SIGTERM asks to stop; a second Ctrl-C stops at once, without a new checkpoint.
+    The first Ctrl-C or SIGTERM asks to stop; a second Ctrl-C stops at once, without a new checkpoint. When
+    one process is asked, all stop after the same iteration.
     """
 
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -202,8 +210,9 @@ class GracefulStop:
         logger.warning("stopping after this iteration; Ctrl-C again stops at once")
 
     def _stop_when_asked(self, engine: TrainingEngine) -> None:
-        if self.asked:
+        if processes.any_process(self.asked):
             self.checkpoint.write(engine)
+            processes.wait_for_all()
             raise KeyboardInterrupt
 
 
@@ -238,8 +247,10 @@ class RunCheckpoint:
             self._written = time.monotonic()
 
     def write(self, engine: TrainingEngine) -> None:
-        """Writes the engine's state."""
+        """Writes the engine's state; of several processes the first does."""
         engine.history.flush(engine)
+        if not processes.is_first():
+            return
         state = {
             "fingerprint": self.fingerprint,
             "iteration": int(engine.state.iteration),
@@ -257,7 +268,7 @@ class RunCheckpoint:
             CheckpointError: when the folder holds an unfinished run with other settings, or the file is
                 damaged.
         """
-        if not self.path.is_file():
+        if not processes.on_first(self.path.is_file):
             return 0
         remedy = f"delete {CHECKPOINT} to start again, or use another output_dir"
         try:

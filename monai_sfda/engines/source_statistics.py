@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from monai_sfda import processes
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import PrototypeFit
@@ -24,6 +25,8 @@ def fit_prototypes(
 ) -> PrototypeFit:
     """One pass over all labelled slices, without augmentation, the network in evaluation mode.
 
+    Several processes take turns at the volumes; each gets the fit of all.
+
     Args:
         network: trained, on `device`.
         dataset: labelled stacks.
@@ -36,7 +39,10 @@ def fit_prototypes(
     network.eval()
     done = 0
     with torch.inference_mode():
-        for volume in dataset.volumes:
+        for number, volume in enumerate(dataset.volumes):
+            if number % processes.count() != processes.rank():
+                done += volume.num_slices
+                continue
             for start in range(0, volume.num_slices, batch_size):
                 indices = range(done + start, done + min(start + batch_size, volume.num_slices))
                 items = [dataset[i] for i in indices]
@@ -52,7 +58,10 @@ def fit_prototypes(
             done += volume.num_slices
             if progress is not None:
                 progress(done, len(dataset))
-    return fit
+    fits = processes.gather(fit)
+    for other in fits[1:]:
+        fits[0].merge(other)
+    return fits[0]
 
 
 def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio | None:

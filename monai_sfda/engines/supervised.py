@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from monai.losses import DiceLoss
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.errors import SettingError, nearest
-from monai_sfda.losses import segmentation_cross_entropy
+from monai_sfda.losses import segmentation_cross_entropy, soft_dice_loss
 from monai_sfda.networks import DeepLabV3VGG16, SegmentationNetwork
 from monai_sfda.networks.deeplab import load_imagenet_weights
 from monai_sfda.release import file_sha256
@@ -89,7 +88,6 @@ class SupervisedTrainer(StepTrainer):
         options.setdefault("epoch_length", self.settings.epoch_length)
         super().__init__(network, dataset, title="train", **options)
         self.first_weights = "random"
-        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
     def start_from_imagenet(self, weights: Path) -> None:
         """Starts the encoder from torchvision's ImageNet weights of VGG16.
@@ -143,7 +141,7 @@ class SupervisedTrainer(StepTrainer):
         weighted = self.settings.loss == "weighted_cross_entropy"
         losses = {"cross_entropy": segmentation_cross_entropy(logits, batch["label"], weighted=weighted)}
         if self.settings.loss == "dice_cross_entropy":
-            losses["dice"] = self.dice(logits, batch["label"].long())
+            losses["dice"] = soft_dice_loss(logits, batch["label"])
         return losses
 
     def describe(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import write_segmentation
+from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.scans import ScanDataset
 from monai_sfda.engines.inference import SliceStackInferer, segment_scan
@@ -62,11 +63,13 @@ class Segmenter:
         return largest_component(segmentation, self.labels) if self.keep_largest else segmentation
 
 
-def write_case_numbers(folder: Path, cases: Sequence[Case], root: Path) -> None:
-    """`cases.csv`: which file a case number is. Stays beside the run, for the site alone."""
+def write_case_numbers(
+    folder: Path, cases: Sequence[Case], root: Path, masks: Mapping[int, str] | None = None
+) -> None:
+    """`cases.csv`: which file a case number is, and its mask. Stays beside the run, for the site alone."""
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow(("case", "file", "series_uid"))
+    rows.writerow(("case", "file", "series_uid", *(() if masks is None else ("mask",))))
     for case in cases:
         path = case.image[0]
         rows.writerow(
@@ -74,6 +77,7 @@ def write_case_numbers(folder: Path, cases: Sequence[Case], root: Path) -> None:
                 case.number,
                 path.relative_to(root) if path.is_relative_to(root) else path,
                 case.series_uid or "",
+                *(() if masks is None else (masks.get(case.number, ""),)),
             )
         )
     write_atomically(folder / "cases.csv", text.getvalue().encode())
@@ -232,9 +236,12 @@ class VolumeSegmentation(_VolumeRun):
                     logger.error("case %d: %s: %s", case.number, error.what, error.remedy)
                 else:
                     write_segmentation(self.output_dir / f"{case.name}_seg.nii.gz", segmentation, scan)
-                    scans.append(
-                        {"case": case.number, "volume_ml": volumes_ml(segmentation, scan, task.labels)}
-                    )
+                    entry = {"case": case.number, "volume_ml": volumes_ml(segmentation, scan, task.labels)}
+                    unlike = doubt(scan.array, task.domain(self.dataset.domain).kind)
+                    if unlike is not None:
+                        entry["warning"] = unlike
+                        logger.warning("case %d: %s", case.number, unlike)
+                    scans.append(entry)
                 progress(done, len(cases))
         result = {
             "task": task.name,
@@ -244,7 +251,12 @@ class VolumeSegmentation(_VolumeRun):
             "scans": scans,
             "intended_use": "research; not for diagnosis",
         }
-        write_case_numbers(self.output_dir, cases, self.dataset.folder)
+        masks = {
+            scan["case"]: f"{case.name}_seg.nii.gz"
+            for case, scan in zip(cases, scans, strict=True)
+            if "error" not in scan
+        }
+        write_case_numbers(self.output_dir, cases, self.dataset.folder, masks)
         write_json(self.output_dir / "inference.json", result)
         if errors:
             first = errors[0]

@@ -21,7 +21,7 @@ VERDICTS: dict[str, tuple[str, str]] = {
     ),
     "none": (
         "Unsure (not judged by a guard)",
-        "Nothing has checked this model. Do not put it into use on this report alone.",
+        "No guard has checked this model. Do not put it into use on this report alone.",
     ),
 }
 """Verdict of the guard to its title and meaning; `none` where no guard has judged."""

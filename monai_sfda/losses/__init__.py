@@ -2,5 +2,6 @@
 
 from monai_sfda.losses.cross_entropy import segmentation_cross_entropy
 from monai_sfda.losses.sliced_wasserstein import draw_projections, sliced_wasserstein_distance
+from monai_sfda.losses.soft_dice import soft_dice_loss
 
-__all__ = ["draw_projections", "segmentation_cross_entropy", "sliced_wasserstein_distance"]
+__all__ = ["draw_projections", "segmentation_cross_entropy", "sliced_wasserstein_distance", "soft_dice_loss"]

@@ -106,6 +106,10 @@ class Method(ABC, Generic[S]):
     def step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The named losses of one batch, already weighted; their sum is minimised.
 
+        Over several processes the trainer takes the mean of what they return, weighted by their slices:
+        either each returns the mean over its own part of the batch, or all return the same value of the whole
+        batch, through the functions of `monai_sfda.processes`.
+
         Args:
             batch: `image` (B, C, *spatial), augmented, on the network's device; `label` only in the oracle
                 benchmark.

@@ -29,6 +29,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monai_sfda import processes
 from monai_sfda.errors import SettingError
 from monai_sfda.losses import draw_projections, sliced_wasserstein_distance
 from monai_sfda.methods.base import Method, StepSettings
@@ -96,9 +97,10 @@ class SFS(Method[SFSSettings]):
         settings = self.settings
         features = self.network.features(batch["image"])
         z = features.movedim(1, -1).flatten(0, -2)
-        count = min(settings.points, z.shape[0])
-        chosen = torch.randperm(z.shape[0], generator=generator)[:count].to(z.device)
-        target = z[chosen].float()
+        pixels = processes.number_of_rows(z)
+        count = min(settings.points, pixels)
+        chosen = torch.randperm(pixels, generator=generator)[:count]
+        target = processes.pick_rows(z, chosen).float()
         self._follow(target.detach(), batch.get("label"), chosen)
         pseudo, classes = self._pseudo_samples(count, generator, target.device)
         directions = draw_projections(
@@ -130,7 +132,8 @@ class SFS(Method[SFSSettings]):
                     "class_proportions 'oracle' reads target labels, and none are given",
                     remedy="use 'predicted' or 'source'; 'oracle' is for benchmarks on labelled data",
                 )
-            counts = torch.bincount(label.flatten()[chosen].long(), minlength=len(alpha)).double().cpu()
+            seen = processes.pick_rows(label.flatten().long(), chosen)
+            counts = torch.bincount(seen, minlength=len(alpha)).double().cpu()
             self._proportions = counts / counts.sum()
 
     def _pseudo_samples(

@@ -40,7 +40,12 @@ AUGMENTATION_OFF = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def augment(
-    image: Tensor, label: Tensor | None, settings: Augmentation, generator: torch.Generator
+    image: Tensor,
+    label: Tensor | None,
+    settings: Augmentation,
+    generator: torch.Generator,
+    *,
+    part: tuple[int, int] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Augments each image of a batch by its own draw, the label with it.
 
@@ -50,12 +55,15 @@ def augment(
         settings: strengths.
         generator: source of randomness, on the CPU, so that a seed gives the same draws on every device but
             for the noise.
+        part: (place of the first image, size of the batch) where the images are a part of a larger batch:
+            each is then augmented as it would be there.
 
     Returns:
         Image and label of the same shapes. Points from outside repeat the border.
     """
-    b = image.shape[0]
-    uniform = torch.rand(b, 6, generator=generator) * 2 - 1
+    first, size = (0, image.shape[0]) if part is None else part
+    here = slice(first, first + image.shape[0])
+    uniform = (torch.rand(size, 6, generator=generator) * 2 - 1)[here]
     if settings.rotation_degrees or settings.zoom or settings.shift:
         angle = uniform[:, 0] * math.radians(settings.rotation_degrees)
         scale = torch.exp(-uniform[:, 1] * math.log1p(settings.zoom))
@@ -82,16 +90,18 @@ def augment(
         exponent = torch.exp(uniform[:, 4] * settings.gamma).to(image)[:, None, None, None]
         image = image.sign() * image.abs().clamp_min(1e-6).pow(exponent)
     if settings.sign_flip:
-        flip = torch.rand(b, generator=generator) < settings.sign_flip
+        flip = torch.rand(size, generator=generator)[here] < settings.sign_flip
         image = image * (1 - 2 * flip.to(image))[:, None, None, None]
     if settings.noise:
         strength = (uniform[:, 5].abs() * settings.noise).to(image)[:, None, None, None]
-        image = image + strength * _noise_like(image, generator)
+        seeds = torch.randint(2**62, (size,), generator=generator)[here]
+        image = image + strength * torch.stack(
+            [_noise_like(i, int(seed)) for i, seed in zip(image, seeds, strict=True)]
+        )
     return image, label
 
 
-def _noise_like(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal noise drawn on the image's device, seeded from the CPU generator."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+def _noise_like(image: Tensor, seed: int) -> Tensor:
+    """Standard normal noise drawn on the image's device."""
     on_device = torch.Generator(device=image.device).manual_seed(seed)
     return torch.randn(image.shape, generator=on_device, device=image.device, dtype=image.dtype)

@@ -1,5 +1,6 @@
 """What the bundles' configurations run. Importing it makes the last line of a failed run ours."""
 
+from monai_sfda.processes import end_processes, local_device, start_processes
 from monai_sfda.workflow import error_line
 from monai_sfda.workflow.configuration import start
 from monai_sfda.workflow.report import report_of_run
@@ -8,4 +9,4 @@ from monai_sfda.workflow.target import adapt
 
 error_line.install()
 
-__all__ = ["adapt", "report_of_run", "start", "train"]
+__all__ = ["adapt", "end_processes", "local_device", "report_of_run", "start", "start_processes", "train"]

@@ -49,7 +49,8 @@ def write_bundle(
     with whole_folder(folder) as beside:
         for name in ("configs", "docs"):
             if (template / name).is_dir():
-                shutil.copytree(template / name, beside / name)
+                # The copy keeps the network of its run; small.json would exchange it.
+                shutil.copytree(template / name, beside / name, ignore=shutil.ignore_patterns("small.json"))
         if (template / "LICENSE").is_file():
             shutil.copy2(template / "LICENSE", beside / "LICENSE")
         (beside / "models").mkdir()
@@ -58,7 +59,7 @@ def write_bundle(
             shutil.copyfile(release / name, beside / "models" / f"source_{name}")
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text(encoding="utf-8"))
-            if path.name in ("metadata.json", "small.json"):
+            if path.name == "metadata.json":
                 continue
             for key in KEPT_KEYS:
                 if key in content and key in configuration:

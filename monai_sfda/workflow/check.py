@@ -28,6 +28,7 @@ class SplitCheck:
         summaries: of the good scans.
         errors: of the bad ones.
         split_source: where the split comes from.
+        overlaps: lists of the domain that share subjects with this one, in words.
     """
 
     domain: str
@@ -39,6 +40,7 @@ class SplitCheck:
     summaries: tuple[CaseSummary, ...]
     errors: tuple[DataError, ...]
     split_source: str
+    overlaps: tuple[str, ...] = ()
 
 
 @dataclass
@@ -47,7 +49,8 @@ class DataCheck:
 
     Attributes:
         splits: one entry a split that has scans.
-        problems: what keeps a job from starting, by job: `train`, `adapt`, `evaluate`.
+        problems: what keeps a job from starting or its result from meaning anything, by job: `train`,
+            `adapt`, `evaluate`.
     """
 
     splits: list[SplitCheck] = field(default_factory=list)
@@ -126,6 +129,7 @@ def _check_split(
         tuple(summaries),
         tuple(errors + (label_error if needed else [])),
         cases.split_source,
+        cases.overlaps,
     )
 
 
@@ -145,6 +149,8 @@ def _judge(result: DataCheck) -> None:
                     result.problems[job].append(f"no {name[0]} scans for the {name[1]} split")
                 continue
             result.problems[job] += [str(error) for error in check.errors]
+            if job == "evaluate":
+                result.problems[job] += check.overlaps
     source = found.get(("source", "train"))
     if source is not None and source.subjects < MINIMUM_SUBJECTS:
         result.problems["train"].append(

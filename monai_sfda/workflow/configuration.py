@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from monai_sfda import processes
 from monai_sfda.errors import SettingError, nearest
 
 # Every top-level key that a bundle's configurations have, and that a command line may override.
@@ -180,6 +181,13 @@ def start(job: str) -> None:
     Raises:
         SettingError: naming the key.
     """
+    if processes.launched() > processes.count():
+        raise SettingError(
+            f"{processes.launched()} processes were started for a job of one",
+            remedy=f"stack multi_gpu_{job}.json on {job}.json"
+            if job in ("train", "adapt")
+            else "start it without torchrun",
+        )
     parser = current_parser()
     configuration = dict(parser.get())
     check_keys(configuration, job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def report_of_run(
         if blob.is_file():
             summaries.setdefault(CENTRE_BLOB, read_summary(blob))
     gaps = prototype_gaps(record.get("structures_without_prototype", ()))
-    warnings = [f"{gap[:1].upper()}{gap[1:]}." for gap in gaps]
-    warnings += check_scored_weights(record, summaries)
+    doubts, remarks = data_warnings(record)
+    warnings = [sentence(gap) for gap in gaps] + doubts + check_scored_weights(record, summaries)
     content = ReportContent(
         title=f"Adaptation: {record['title']}",
         task=record["task"],
@@ -75,7 +76,7 @@ def report_of_run(
         settings=record["settings"],
         versions=record["versions"],
         split=adapted_to(record),
-        notes=(f"Origin of the split: {record['split_source']}.", *notes),
+        notes=(f"Origin of the split: {record['split_source']}.", *remarks, *notes),
         volumes={
             moment: {int(case): volumes for case, volumes in by_case.items()}
             for moment, by_case in record.get("volumes_ml", {}).items()
@@ -104,6 +105,30 @@ def prototype_gaps(structures: Sequence[str]) -> list[str]:
         "source), so nothing holds this structure in the adaptation, and it may be lost"
         for name in structures
     ]
+
+
+def data_warnings(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What the data readers warned of as sentences: doubts about single scans, which are A1, A2, ... here,
+    and remarks about the whole list.
+
+    Args:
+        record: `adaptation.json`.
+    """
+    doubts: list[str] = []
+    remarks: list[str] = []
+    for warning in record.get("data_warnings", ()):
+        of_scan = re.sub(r"^scan (\d+)(?=:)", r"scan A\1", warning)
+        (remarks if of_scan == warning else doubts).append(sentence(of_scan))
+    return doubts, remarks
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop.
+
+    >>> sentence("two scans are missing")
+    'Two scans are missing.'
+    """
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def adapted_to(record: Mapping[str, Any]) -> str:

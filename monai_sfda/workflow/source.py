@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai_sfda import processes
 from monai_sfda.data.listing import CaseList, check_cases
 from monai_sfda.data.scans import ScanDataset
 from monai_sfda.data.stacks import StackDataset
@@ -20,6 +21,7 @@ from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.release import MINIMUM_SUBJECTS, Release
 from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.target import warn_of_finished_run
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ def train(
     dataset = trainer.dataset
     _require_subjects(dataset)
     held_out = _held_out(validation)
+    warn_of_finished_run(Path(trainer.output_dir), "release")
     trainer.run()
     network, device = trainer.network, trainer.state.device
     with progress_bar("prototypes") as progress:
@@ -90,7 +93,8 @@ def train(
         training=trainer.describe()
         | {"split": dataset.list().split, "split_source": dataset.list().split_source},
     )
-    release.write(Path(trainer.output_dir) / "release")
+    if processes.is_first():
+        release.write(Path(trainer.output_dir) / "release")
     trainer.finish()
     logger.info("trained on %d scans; release/ is in the output folder", len(dataset.list().cases))
 
@@ -115,11 +119,13 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         return {}
     labels, scores = validation.task.labels, []
     with progress_bar("validate") as progress:
-        for done, case in enumerate(held_out.cases, start=1):
+        mine = held_out.cases[processes.rank() :: processes.count()]
+        for done, case in enumerate(mine, start=1):
             scan, label = validation.read(case)
             assert label is not None  # the validation set reads labels
             scores += score_case(case.number, segmenter(scan), label, scan.spacing_mm, labels)
-            progress(done, len(held_out.cases))
+            progress(done, len(mine))
+    scores = [score for of_process in processes.gather(scores) for score in of_process]
     summary = summarise(
         scores,
         task=validation.task.name,
@@ -151,5 +157,7 @@ def _held_out(validation: ScanDataset) -> CaseList | None:
         logger.warning("no validation: %s", error.what)
         return None
     with progress_bar("validation scans: checking") as progress:
-        check_cases(listed.cases, validation.task, validation.domain, True, progress)
+        processes.on_first(
+            lambda: check_cases(listed.cases, validation.task, validation.domain, True, progress)
+        )
     return listed

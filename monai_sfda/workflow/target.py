@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
 from monai_sfda.engines.before_after import Picture, compare_on_target
+from monai_sfda.engines.handlers import CHECKPOINT
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
@@ -142,6 +144,7 @@ def adapt(
     gaps = prototype_gaps(loaded.without_prototype)
     for gap in gaps:
         logger.warning(gap)
+    warn_of_finished_run(out, "adaptation.json")
     oracle = getattr(chosen.settings, "class_proportions", None) == "oracle"
     dataset.labels = oracle
     before = copy.deepcopy(network)
@@ -163,6 +166,8 @@ def adapt(
         accumulate=accumulate,
     )
     trainer.run()
+    if not processes.is_first():
+        return
     where = trainer.state.device
     found = compare_on_target(
         before.to(where),
@@ -195,6 +200,7 @@ def adapt(
         "split_source": listed.split_source,
         "split_missing_subjects": len(listed.missing),
         "structures_without_prototype": loaded.without_prototype,
+        "data_warnings": [*listed.warnings, *dataset.doubts],
         "target_labels_read": oracle,
         "verdict": "unsure",
         "reasons": [NOT_JUDGED]
@@ -218,6 +224,12 @@ def adapt(
         chosen.name,
         len(listed.cases),
     )
+
+
+def warn_of_finished_run(folder: Path, product: str) -> None:
+    """Says that a finished run's results will be replaced, which stay until the new ones are whole."""
+    if (folder / product).exists() and not (folder / CHECKPOINT).is_file():
+        logger.warning("output_dir holds a finished run: its results stay until this one's replace them")
 
 
 def is_phantom(folder: Path) -> bool:

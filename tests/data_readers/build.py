@@ -17,6 +17,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
+from monai_sfda.data.listing import CaseList
+
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4.1"
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -221,3 +223,12 @@ def world(array: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float6
 
 def load(path: Path) -> Dataset:
     return pydicom.dcmread(path)
+
+
+def class_volume(dtype: type = np.uint8) -> np.ndarray:
+    """Contiguous classes 0..4."""
+    return (np.arange(np.prod((9, 8, 6))) % 5).reshape((9, 8, 6)).astype(dtype)
+
+
+def subjects(listed: CaseList) -> list[str]:
+    return [c.subject for c in listed.cases]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +11,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from PIL import Image
 
 from monai_sfda.catalog import ABDOMEN
 from monai_sfda.data.case import Case
-from monai_sfda.data.listing import check_cases, read_case, write_segmentation
-from monai_sfda.data.scan import Scan
-from monai_sfda.errors import DataError, OutputError
+from monai_sfda.data.listing import check_cases, read_case
+from monai_sfda.errors import DataError
 
 from . import build
 
@@ -211,29 +207,36 @@ def test_channels_that_do_not_fit(
         read(tmp_path, ("t1.nii.gz", "t2.nii.gz"))
 
 
-def label(dtype: type = np.uint8) -> np.ndarray:
-    """Contiguous classes 0..4."""
-    return (np.arange(np.prod(SHAPE)) % 5).reshape(SHAPE).astype(dtype)
-
-
 def with_value(value: float, dtype: type = np.float32) -> np.ndarray:
-    array = label(dtype)
+    array = build.class_volume(dtype)
     array[0, 0, 0] = value
     return array
 
 
 MOVED = build.affine((1.0, 1.0, 3.0), (-31.5, 12.25, 7.1))
 BAD_LABELS: dict[str, tuple[np.ndarray, np.ndarray, str]] = {
-    "another shape": (label()[:-1], MATRIX, r"a label of 8 x 8 x 6 voxels for an image of 9 x 8 x 6"),
-    "another origin": (label(), MOVED, r"another grid than its image: its origin is 0.1 mm"),
-    "another voxel size": (label(), build.affine((1.0, 1.0, 3.01)), r"voxel size 1 x 1 x 3.01 mm"),
-    "rotated": (label(), build.affine((1.0, 1.0, 3.0), angles=(0, 0, 2)), r"point in other directions"),
-    "mirrored": (label(), MATRIX @ np.diag([-1.0, 1.0, 1.0, 1.0]), r"another grid"),
+    "another shape": (
+        build.class_volume()[:-1],
+        MATRIX,
+        r"a label of 8 x 8 x 6 voxels for an image of 9 x 8 x 6",
+    ),
+    "another origin": (build.class_volume(), MOVED, r"another grid than its image: its origin is 0.1 mm"),
+    "another voxel size": (
+        build.class_volume(),
+        build.affine((1.0, 1.0, 3.01)),
+        r"voxel size 1 x 1 x 3.01 mm",
+    ),
+    "rotated": (
+        build.class_volume(),
+        build.affine((1.0, 1.0, 3.0), angles=(0, 0, 2)),
+        r"point in other directions",
+    ),
+    "mirrored": (build.class_volume(), MATRIX @ np.diag([-1.0, 1.0, 1.0, 1.0]), r"another grid"),
     "unknown values": (with_value(9, np.uint8), MATRIX, r"unknown label values \(9\).*known: 0, 1, 2, 3, 4"),
     "negative values": (with_value(-1, np.int16), MATRIX, r"unknown label values \(-1\)"),
     "fractions": (with_value(0.5), MATRIX, r"not integers \(0.5\)"),
     "NaN": (with_value(np.nan), MATRIX, r"NaN or infinite label values"),
-    "four dimensions": (np.stack([label()] * 2, axis=-1), MATRIX, r"4 dimensions"),
+    "four dimensions": (np.stack([build.class_volume()] * 2, axis=-1), MATRIX, r"4 dimensions"),
 }
 
 
@@ -250,19 +253,19 @@ def test_bad_label(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
 def test_label_types(tmp_path: Path, dtype: type) -> None:
     build.write_nifti(tmp_path / "a.nii.gz", build.volume(), MATRIX)
-    build.write_nifti(tmp_path / "a_label.nii.gz", label(dtype), MATRIX)
+    build.write_nifti(tmp_path / "a_label.nii.gz", build.class_volume(dtype), MATRIX)
     _, classes = read(tmp_path, "a.nii.gz", "a_label.nii.gz")
     assert classes.dtype == np.uint8
-    np.testing.assert_array_equal(classes, label())
+    np.testing.assert_array_equal(classes, build.class_volume())
 
 
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "SRA", "PIL"])
 def test_label_with_turned_axes_comes_back_on_the_scans_grid(tmp_path: Path, axes: str) -> None:
     matrix = build.affine((0.7, 0.9, 3.0), angles=(8.0, -5.0, 12.0))
     build.write_nifti(tmp_path / "a.nii.gz", build.volume(), matrix)
-    build.write_nifti(tmp_path / "a_label.nii.gz", *build.in_orientation(label(), matrix, axes))
+    build.write_nifti(tmp_path / "a_label.nii.gz", *build.in_orientation(build.class_volume(), matrix, axes))
     _, classes = read(tmp_path, "a.nii.gz", "a_label.nii.gz")
-    np.testing.assert_array_equal(classes, label())
+    np.testing.assert_array_equal(classes, build.class_volume())
     assert min(classes.strides) > 0
 
 
@@ -280,7 +283,7 @@ def test_check_cases_counts_the_bad_ones_and_summarises_the_good(tmp_path: Path)
     cases = []
     for number in (1, 2, 3, 4):
         build.write_nifti(tmp_path / f"{number}.nii.gz", build.volume(), MATRIX)
-        build.write_nifti(tmp_path / f"{number}_label.nii.gz", label(), MATRIX)
+        build.write_nifti(tmp_path / f"{number}_label.nii.gz", build.class_volume(), MATRIX)
         cases.append(replace(case_of(tmp_path, f"{number}.nii.gz", f"{number}_label.nii.gz"), number=number))
     seen: list[tuple[int, int]] = []
     summaries = check_cases(cases, ABDOMEN, "target", True, lambda done, total: seen.append((done, total)))
@@ -303,103 +306,3 @@ def test_check_cases_wants_one_number_of_channels(tmp_path: Path) -> None:
     cases = [case_of(tmp_path, "1.nii.gz"), case_of(tmp_path, ("1.nii.gz", "1.nii.gz"))]
     with pytest.raises(DataError, match="2 channels where the first scan has 1"):
         check_cases(cases, ABDOMEN, "target", False)
-
-
-def scan_of(shape: tuple[int, int, int] = SHAPE) -> Scan:
-    return Scan(np.zeros((1, *shape), np.float32), MATRIX)
-
-
-def test_segmentation_that_does_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"9 x 8 x 6 float32 for a scan of 9 x 8 x 6"):
-        write_segmentation(tmp_path / "a.nii.gz", label(np.float32), scan_of())
-    with pytest.raises(OutputError, match=r"9 x 8 x 6 uint8 for a scan of 3 x 3 x 3"):
-        write_segmentation(tmp_path / "a.nii.gz", label(), scan_of((3, 3, 3)))
-    with pytest.raises(OutputError, match=r"name is not that of a NIfTI file in a\.png"):
-        write_segmentation(tmp_path / "a.png", label(), scan_of())
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a_seg.nii.gz"
-    write_segmentation(path, label(), scan_of())
-    before = path.read_bytes()
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="No space left on device"):
-        write_segmentation(path, label() // 2, scan_of())
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["a_seg.nii.gz"]
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("a file", encoding="utf-8")
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_segmentation(tmp_path / "out" / "a.nii.gz", label(), scan_of())
-
-
-def test_the_same_segmentation_gives_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("a.nii.gz", "b.nii.gz"):
-        write_segmentation(tmp_path / name, label(), scan_of())
-    data = (tmp_path / "a.nii.gz").read_bytes()
-    assert data == (tmp_path / "b.nii.gz").read_bytes()
-    assert data[4:8] == bytes(4), "the gzip header holds a time"
-
-
-def test_label_pictures(tmp_path: Path) -> None:
-    stored = np.choose(label(), [0, 63, 126, 189, 252]).astype(np.uint8)
-    base = build.write_chaos(tmp_path, 5, stored, MATRIX)
-    case = Case(1, "5", (base / "DICOM_anon",), base / "Ground", "chaos", root=tmp_path)
-    scan, classes = read_case(case, ABDOMEN, "source", with_label=True)
-    np.testing.assert_array_equal(scan.array[0], build.volume(SHAPE, 5))
-    np.testing.assert_array_equal(classes, label())
-
-
-def _remove(picture: Path) -> None:
-    picture.unlink()
-
-
-def _cut(picture: Path) -> None:
-    picture.write_bytes(picture.read_bytes()[:40])
-
-
-def _crop(picture: Path) -> None:
-    Image.fromarray(np.zeros((8, 7), np.uint8)).save(picture)
-
-
-def _colour(picture: Path) -> None:
-    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(picture)
-
-
-def _rename(picture: Path) -> None:
-    picture.rename(picture.with_name("IMG-9999-00001.png"))
-
-
-def _unknown(picture: Path) -> None:
-    Image.fromarray(np.full((8, 9), 80, np.uint8)).save(picture)
-
-
-def _remove_all(picture: Path) -> None:
-    for path in picture.parent.iterdir():
-        path.unlink()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (_remove, r"1 of 6 slices have no label picture in .*Ground"),
-        (_cut, r"the PNG file is damaged in .*00003.png"),
-        (_crop, r"a label of 7 x 8 pixels for an image of 9 x 8 in .*00003.png"),
-        (_colour, r"a label picture of mode RGB in .*00003.png"),
-        (_rename, r"1 of 6 label pictures belong to no slice of the scan in .*IMG-9999"),
-        (_unknown, r"unknown label values \(80\)"),
-        (_remove_all, r"no PNG files in .*Ground"),
-    ],
-)
-def test_bad_label_pictures(tmp_path: Path, spoil: Callable[[Path], None], message: str) -> None:
-    base = build.write_chaos(tmp_path, 5, np.zeros(SHAPE, np.uint8), MATRIX)
-    spoil(base / "Ground" / "IMG-0005-00003.png")
-    case = Case(1, "5", (base / "DICOM_anon",), base / "Ground", "chaos", root=tmp_path)
-    with pytest.raises(DataError, match=message):
-        read_case(case, ABDOMEN, "source", with_label=True)

@@ -15,16 +15,7 @@ from monai_sfda.catalog import ABDOMEN, SOFT_TISSUE
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import check_cases, list_cases, list_folder, read_case, write_segmentation
 from monai_sfda.errors import DataError
-
-ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / "shared" / "data"
-
-
-def real(name: str) -> Path:
-    folder = DATA / name
-    if not folder.is_dir():
-        pytest.skip(f"the real scans of {name} are not there (../shared/data)")
-    return folder
+from tests.builders import real
 
 
 @pytest.mark.parametrize(("modality", "domain"), [("CT", "source"), ("MR_T1", "target")])
@@ -50,7 +41,8 @@ def test_dicom_agrees_with_itk(modality: str) -> None:
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     image = reader.Execute()
     (case,) = list_folder(folder).cases
-    scan, _ = read_case(case, SOFT_TISSUE, "source", with_label=False)
+    domain = "source" if modality == "CT" else "target"
+    scan, _ = read_case(case, SOFT_TISSUE, domain, with_label=False)
     np.testing.assert_allclose(scan.array[0], sitk.GetArrayFromImage(image).T, atol=1e-4)
     last = [n - 1 for n in image.GetSize()]
     for index in ([0, 0, 0], last):
@@ -113,8 +105,8 @@ def test_cine_with_invalid_headers(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_threads_read_the_same() -> None:
-    cases = list_folder(real("ibsi_sts") / "dicom").cases * 4
-    alone = [read_case(c, SOFT_TISSUE, "target", with_label=False)[0].array for c in cases[:2]] * 4
+    cases = list_folder(real("ibsi_sts") / "dicom" / "STS_008" / "MR_T1").cases * 8
+    alone = [read_case(c, SOFT_TISSUE, "target", with_label=False)[0].array for c in cases[:1]] * 8
     with ThreadPoolExecutor(4) as readers:
         together = readers.map(
             lambda c: read_case(c, SOFT_TISSUE, "target", with_label=False)[0].array, cases

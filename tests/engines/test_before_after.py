@@ -46,6 +46,7 @@ def block_scan(folder, affine):
     """A bright block of 12 x 10 x 4 voxels in 40 x 36 x 6, near a corner of the plane."""
     array = np.full((40, 36, 6), -100.0, np.float32)
     array[2:14, 3:13, 1:5] = 200.0
+    array += np.random.default_rng(0).normal(0, 5, array.shape).astype(np.float32)
     return write_nifti(folder / "scan.nii.gz", array, affine)
 
 

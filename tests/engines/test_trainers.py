@@ -16,7 +16,7 @@ from monai_sfda.engines import AdaptationTrainer, SupervisedTrainer
 from monai_sfda.engines.handlers import CHECKPOINT, read_history
 from monai_sfda.errors import CheckpointError, DataError, SettingError
 from monai_sfda.methods import create_method
-from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.networks import DeepLabV3VGG16, SegmentationNetwork
 from tests.builders import release, small_network, toy_abdomen
 
 AUGMENTATION = {"rotation_degrees": 10.0, "noise": 0.1}
@@ -259,3 +259,31 @@ def test_stacks_are_views_and_labels_belong_to_the_middle_slice(datalist):
     assert len(dataset) == sum(v.num_slices for v in dataset.volumes)
     assert not dataset.presence()[0].any()
     assert dataset.presence()[1].all()
+
+
+def test_a_single_slice_at_once_says_what_to_do_where_batch_norm_cannot(datalist, tmp_path):
+    """DeepLab pools an image to one pixel: batch norm has one value a channel then."""
+    network = SegmentationNetwork(DeepLabV3VGG16(3, 5), embedding_channels=5, num_classes=5)
+    trainer = SupervisedTrainer(
+        network,
+        stacks(datalist),
+        settings={},
+        device="cpu",
+        max_epochs=1,
+        batch_size=1,
+        seed=0,
+        output_dir=tmp_path,
+        augmentation={},
+    )
+    with pytest.raises(SettingError, match="raise batch_size"):
+        trainer.run()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_an_epoch_is_one_pass_through_the_slices_where_no_length_is_given(datalist, tmp_path, make):
+    trainer = make(datalist, tmp_path, epoch_length=None, max_epochs=2)
+    trainer.run()
+    passes = -(-len(trainer.dataset) // trainer.batch_size)
+    assert trainer.state.iteration == 2 * passes
+    assert trainer.describe()["epoch_length"] == passes
+    assert trainer.history.rows[-1][0] == 2 * passes

@@ -61,6 +61,17 @@ def constant(path):
     write_nifti(path, np.full(scan.shape, 7, np.int16), scan.affine)
 
 
+def rgb(path):
+    scan = nib.load(path)
+    colour = np.zeros(scan.shape, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colour, scan.affine), path)
+
+
+def mask(path):
+    scan = nib.load(path)
+    write_nifti(path, (scan.get_fdata() > 0).astype(np.uint8), scan.affine)
+
+
 def other_shape(path):
     scan = nib.load(path)
     write_nifti(path, np.asarray(scan.dataobj)[:-1], scan.affine)
@@ -82,6 +93,8 @@ def unknown_value(path):
         (with_nan, "NaN"),
         (four_dimensional, "4 dimensions"),
         (constant, "constant"),
+        (rgb, "RGB"),
+        (mask, "2 different values"),
     ],
 )
 def test_bad_target_scan_stops_adaptation_before_it_starts(phantoms, source_run, tmp_path, damage, what):
@@ -157,6 +170,60 @@ def test_missing_slice(phantoms, tmp_path):
     middle.unlink()
     line = failure(ABDOMEN, ("train", "small"), dataset_dir=data, output_dir=tmp_path / "out", **QUICK)
     assert "slice" in line or "spac" in line
+
+
+def test_a_slice_that_is_there_twice(phantoms, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(phantoms, data)
+    folder = sorted(data.rglob("T2SPIR/DICOM_anon"))[0]
+    middle = sorted(folder.glob("*.dcm"))[4]
+    shutil.copy(middle, folder / "AGAIN.dcm")
+    line = failure(ABDOMEN, ("train", "small"), dataset_dir=data, output_dir=tmp_path / "out", **QUICK)
+    assert "slice" in line or "position" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_channel_files_of_different_size(phantoms, source_run, tmp_path):
+    first, second = volumes(phantoms)[:2]
+    other = tmp_path / "channel2.nii.gz"
+    scan = nib.load(second)
+    write_nifti(other, np.asarray(scan.dataobj)[:, :-3], scan.affine)
+    datalist = tmp_path / "list.json"
+    content = {"target_train": [{"image": [str(first), str(other)], "subject": "1"}]}
+    datalist.write_text(json.dumps(content), encoding="utf-8")
+    line = failure(
+        ABDOMEN,
+        ("adapt", "small"),
+        datalist=datalist,
+        release=source_run / "release",
+        output_dir=tmp_path / "out",
+        **QUICK_ADAPT,
+    )
+    assert "a channel of 96 x 93 x 48 voxels, the first has 96 x 96 x 48" in line
+    assert "channel2.nii.gz" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_scans_of_the_other_modality(phantoms, source_run, tmp_path):
+    """MR series as target images of a task whose target is CT: refused before anything starts."""
+    series = sorted(phantoms.rglob("T2SPIR/DICOM_anon"))[0]
+    settings = {"release": source_run / "release", "output_dir": tmp_path / "out", **QUICK_ADAPT}
+    line = failure(ABDOMEN, ("adapt", "small"), target_images=series, **settings)
+    assert "modality MR where CT is meant" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_looks_like_the_other_modality_is_recorded(phantoms, source_run, tmp_path):
+    """A file other than DICOM does not say what it is: adapted to, with a warning that stays."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    scan = nib.load(volumes(phantoms)[0])
+    write_nifti(folder / "a.nii.gz", np.asarray(scan.dataobj) + 2000, scan.affine)
+    settings = {"release": source_run / "release", "output_dir": tmp_path / "out", **QUICK_ADAPT}
+    run_in_process(ABDOMEN, ("adapt", "small"), target_images=folder, **settings)
+    record = json.loads((tmp_path / "out" / "adaptation.json").read_text(encoding="utf-8"))
+    (warning,) = record["data_warnings"]
+    assert warning.startswith("scan 1: no value below -50 HU")
 
 
 def test_release_of_another_task_network_or_hash(phantoms, source_run, tmp_path):
@@ -275,4 +342,4 @@ def test_bundles_share_no_configuration_key_that_the_check_does_not_know():
 
     for path in sorted(BUNDLES.glob("*/configs/*.json")):
         if path.name not in ("metadata.json", "small.json"):
-            check_keys(json.loads(path.read_text(encoding="utf-8")), path.stem)
+            check_keys(json.loads(path.read_text(encoding="utf-8")), path.stem.removeprefix("multi_gpu_"))

@@ -39,6 +39,7 @@ def test_metadata_follows_the_official_schema(name):
     [
         (("train",), "train"),
         (("train", "small"), "train"),
+        (("train", "multi_gpu_train"), "train"),
         (("train", "evaluate"), "train"),
         (("inference",), "infer"),
         (("inference", "small"), "infer"),
@@ -137,6 +138,9 @@ def test_adapted_bundle_exports_to_torchscript(adapted, tmp_path):
 
 def test_adapted_bundle_passes_the_same_checks(adapted):
     bundle = adapted / "bundle"
+    if SCHEMA.is_file():
+        verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(SCHEMA))
+    assert not (bundle / "configs" / "small.json").exists()
     verify_net_in_out(
         net_id="network_def",
         meta_file=str(bundle / "configs" / "metadata.json"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from monai_sfda.errors import DataError
-from monai_sfda.workflow.report import adapted_to
 from monai_sfda.workflow.scored_weights import check_scored_weights
 
 RECORD = {"source_model_sha256": "source", "adapted_sha256": "adapted", "model_sha256": "chosen"}
@@ -49,22 +48,3 @@ def test_results_and_runs_of_earlier_versions_are_warned_of():
     assert check_scored_weights({}, {}) == []
     with pytest.raises(DataError, match="'adapted'"):
         check_scored_weights(RECORD, results(unadapted=None, adapted="source"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({}, "24 unlabelled target scans of 24 subjects (train split)"),
-        (
-            {"target_images": 9, "target_subjects": 9, "split_missing_subjects": 15},
-            "9 unlabelled target scans of 9 subjects (9 of the 24 subjects of the official train split)",
-        ),
-        (
-            {"target_images": 1, "target_subjects": 1, "split": "all", "split_source": "all scans given"},
-            "1 unlabelled target scan of 1 subject (all scans given)",
-        ),
-    ],
-)
-def test_what_was_adapted_to_in_words(changes, text):
-    record = {"target_images": 24, "target_subjects": 24, "split": "train", "split_source": "ours"}
-    assert adapted_to(record | changes) == text

@@ -1,0 +1,98 @@
+"""A real file system that is too small: our error, no half-written result, and the run goes on when there is
+room.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.builders import REPOSITORY
+from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def inside(tmp_path):
+    """Runs a shell command with a tmpfs of the given size at `small`; skips where mounts are not allowed."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = f"mount -t tmpfs -o size={{size}} tmpfs {small}"
+    tool = shutil.which("unshare")
+    if (
+        tool is None
+        or subprocess.run([tool, "-rm", "sh", "-c", mount.format(size="1m")], check=False).returncode
+    ):
+        pytest.skip("this user may not mount a small file system (unshare -rm)")
+
+    def run(size, command):
+        return subprocess.run(
+            [tool, "-rm", "sh", "-c", f"{mount.format(size=size)} && {command}"],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            timeout=300,
+        )
+
+    return small, run
+
+
+def bundle_command(configs, **overrides):
+    files = ",".join(f"'{ABDOMEN}/configs/{name}.json'" for name in configs)
+    words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", f'"[{files}]"']
+    words += ["--bundle_root", str(ABDOMEN)]
+    words += [word for name, value in overrides.items() for word in (f"'--{name}'", f"'{value}'")]
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("job", ["train", "adapt", "inference"])
+def test_a_full_disk_ends_with_our_line_and_nothing_half_written(phantoms, source_run, tmp_path, inside, job):
+    small, run = inside
+    settings = {"dataset_dir": phantoms, "output_dir": small / "out"}
+    if job == "train":
+        settings |= QUICK
+    elif job == "adapt":
+        settings |= QUICK_ADAPT | {"release": source_run / "release"}
+    else:
+        scans = tmp_path / "scans"
+        scans.mkdir()
+        for path in sorted(phantoms.rglob("img/*.nii.gz")):
+            shutil.copy(path, scans)
+        settings |= {"dataset_dir": scans, "checkpoint": source_run / "release" / "model.pt"}
+        settings |= {"image_size": 64, "pixel_size_mm": 6.4, "domain": "target"}
+    command = bundle_command((job, "small"), **settings)
+    size = "20k" if job == "inference" else "300k"
+    done = run(size, f"{command}; code=$?; find {small} -type f | sed 's/^/left: /'; exit $code")
+    assert done.returncode == 1, done.stdout
+    lines = done.stdout.strip().splitlines()
+    left = [line.removeprefix("left: ") for line in lines if line.startswith("left: ")]
+    last = [line for line in lines if not line.startswith("left: ")][-1]
+    assert last.startswith("monai_sfda: error: "), done.stdout
+    assert "space left" in last
+    assert not [path for path in left if ".tmp" in path]
+    for name in ("model.pt", "adapted.pt", "adaptation.json", "release.json", "inference.json"):
+        assert not [path for path in left if path.endswith(name)], left
+
+
+def test_a_run_that_met_a_full_disk_goes_on_when_there_is_room(phantoms, source_run, tmp_path, inside):
+    small, run = inside
+    command = bundle_command(
+        ("adapt", "small"),
+        dataset_dir=phantoms,
+        output_dir=small / "out",
+        release=source_run / "release",
+        **QUICK_ADAPT,
+    )
+    script = f"{command}; echo first=$?; mount -o remount,size=50m {small}; {command}; echo second=$?; "
+    done = run("300k", script + f"cp {small}/out/adaptation.json {tmp_path}")
+    assert "first=1" in done.stdout, done.stdout
+    assert "second=0" in done.stdout, done.stdout
+    assert json.loads((tmp_path / "adaptation.json").read_text(encoding="utf-8"))["method"] == "sfs"

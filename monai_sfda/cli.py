@@ -11,7 +11,7 @@ import typer
 
 from monai_sfda import __version__
 from monai_sfda.ablations import ABLATIONS, find_ablations
-from monai_sfda.errors import SettingError, SfdaError
+from monai_sfda.errors import SettingError, SfdaError, nearest
 
 app = typer.Typer(
     name="monai-sfda",
@@ -200,12 +200,14 @@ def report(
     result: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=FOLDER, an evaluation; 'unadapted', 'adapted', 'bound' are compared. Repeatable."
+            help="NAME=FOLDER, an evaluation; 'unadapted', 'adapted', 'bound' are compared, others are shown "
+            "beside them. Repeatable."
         ),
     ] = None,
     phantom_data: Annotated[bool, typer.Option("--phantom", help="Say that the scans are phantoms.")] = False,
 ) -> None:
     """Write report.html of an adaptation again, with the evaluations that have come since."""
+    from monai_sfda.evaluation.comparison import RESULT_NAMES, result_name
     from monai_sfda.workflow.report import report_of_run
 
     results: dict[str, Path] = {}
@@ -215,7 +217,14 @@ def report(
             raise SettingError(
                 f"result '{item}' is not understood", remedy="write NAME=FOLDER, e.g. adapted=runs/evaluate"
             )
-        results["supervised bound" if name == "bound" else name] = Path(folder)
+        results[result_name(name)] = Path(folder)
+    for name in results:
+        if name not in RESULT_NAMES:
+            print(
+                f"monai_sfda: note: result '{name}' is shown but not compared; compared are "
+                f"{', '.join(nearest(name, RESULT_NAMES))}",
+                file=sys.stderr,
+            )
     print(report_of_run(run, results, phantom=phantom_data))
 
 

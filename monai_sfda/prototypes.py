@@ -7,6 +7,7 @@ misses the sum in Sigma_k: it is sum (z - mu_k)(z - mu_k)^T / (n_k - 1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,13 @@ class PrototypeFit:
         self._pixels += other._pixels
         self._subjects = [a | b for a, b in zip(self._subjects, other._subjects, strict=True)]
 
-    def finish(self, *, minimum_pixels: int | None = None, minimum_subjects: int = 1) -> Prototypes:
+    def finish(
+        self,
+        *,
+        minimum_pixels: int | None = None,
+        minimum_subjects: int = 1,
+        names: Sequence[str] | None = None,
+    ) -> Prototypes:
         """The prototypes of all pixels seen so far.
 
         A class with fewer than `minimum_pixels` confident pixels takes the next lower threshold of 0.8, 0.5,
@@ -139,6 +146,7 @@ class PrototypeFit:
         Args:
             minimum_pixels: default 10 D.
             minimum_subjects: smallest number of subjects behind a released class.
+            names: of the K classes, for the warnings.
 
         Raises:
             ReleaseError: when no class at all has enough pixels.
@@ -155,9 +163,10 @@ class PrototypeFit:
         thresholds = torch.full((self.num_classes,), torch.nan, dtype=torch.float64)
         warnings: list[str] = []
         for k in range(self.num_classes):
+            title = f"class {k}" if names is None else f"class {k} ({names[k]})"
             if len(self._subjects[k]) < minimum_subjects:
                 warnings.append(
-                    f"class {k}: {len(self._subjects[k])} subjects, fewer than {minimum_subjects}: left out"
+                    f"{title}: {len(self._subjects[k])} subjects, fewer than {minimum_subjects}: left out"
                 )
                 continue
             for threshold, moments in zip(self.thresholds, cumulative, strict=True):
@@ -167,12 +176,12 @@ class PrototypeFit:
                     covariance[k] = moments.scatter[k] / (n - 1)
                     if n < 10 * self.dimension:
                         covariance[k] = oas_covariance(covariance[k], n)
-                        warnings.append(f"class {k}: covariance of {n} pixels shrunk")
+                        warnings.append(f"{title}: covariance of {n} pixels shrunk")
                     if threshold < self.rho:
-                        warnings.append(f"class {k}: too few pixels above {self.rho}, {threshold} used")
+                        warnings.append(f"{title}: too few pixels above {self.rho}, {threshold} used")
                     break
             else:
-                warnings.append(f"class {k}: fewer than {needed} rightly predicted pixels: left out")
+                warnings.append(f"{title}: fewer than {needed} rightly predicted pixels: left out")
         if not bool((count > 0).any()):
             raise ReleaseError(
                 "no class has enough confident, rightly predicted pixels for a prototype",

@@ -78,6 +78,7 @@ class Release:
         training: settings of the run that made it, without paths.
         versions: of the packages that made it.
         sha256: of the manifest, which holds those of all other files; identifies the release.
+        model_sha256: of the weights file as it was read; empty for a release that was not read from a folder.
     """
 
     task: str
@@ -93,6 +94,13 @@ class Release:
     training: dict[str, Any]
     versions: dict[str, str] = field(default_factory=package_versions)
     sha256: str = ""
+    model_sha256: str = ""
+
+    @property
+    def without_prototype(self) -> list[str]:
+        """Names of the structures, background included, that the release has no prototype for."""
+        available = self.prototypes.available
+        return [name for name, index in self.labels.items() if not bool(available[index])]
 
     def write(self, folder: Path) -> str:
         """Writes the release whole or not at all, in place of an older one; returns its hash.
@@ -179,6 +187,7 @@ class Release:
                 training=manifest["training"],
                 versions=manifest["versions"],
                 sha256=hashlib.sha256(text.encode()).hexdigest(),
+                model_sha256=manifest["files"][MODEL],
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError) as error:
             raise ReleaseError(

@@ -294,5 +294,5 @@ def test_a_bad_scan_stops_every_process_with_the_same_words(bad_datalist, togeth
 
 
 def test_a_single_process_shares_nothing():
-    volume = CachedVolume(None, torch.zeros(1, 3, 4, 4), None, 1)
+    volume = CachedVolume(None, torch.zeros(1, 3, 4, 4), None, 1, (4, 4), 0.01)
     assert shared_on_machine({0: volume})[0] is volume

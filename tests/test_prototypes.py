@@ -91,6 +91,8 @@ def test_absent_class_is_left_out_and_never_sampled():
     prototypes = fit.finish()
     assert prototypes.available.tolist() == [True, False, True]
     assert any("class 1" in w and "left out" in w for w in prototypes.warnings)
+    named = fit.finish(names=["background", "liver", "spleen"])
+    assert any("class 1 (liver)" in w and "left out" in w for w in named.warnings)
     _, classes = prototypes.sample(1_000, torch.ones(K))
     assert set(classes.tolist()) == {0, 2}
 

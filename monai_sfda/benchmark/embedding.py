@@ -27,7 +27,7 @@ from monai_sfda.benchmark.pixels import (
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.comparison import UNADAPTED
-from monai_sfda.evaluation.embedding_figures import Scatter, scatter_grid
+from monai_sfda.evaluation.network_figures import Scatter, scatter_grid
 from monai_sfda.losses import draw_projections, sliced_wasserstein_distance
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.release import Release

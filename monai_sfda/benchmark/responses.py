@@ -12,7 +12,7 @@ from monai_sfda.ablations import Arm
 from monai_sfda.benchmark.analysis import Analysis
 from monai_sfda.benchmark.pixels import Adapted, kind_of_data, load_arm, target_test_stacks
 from monai_sfda.data.stacks import StackDataset
-from monai_sfda.evaluation.embedding_figures import response_grid
+from monai_sfda.evaluation.network_figures import response_grid
 from monai_sfda.evaluation.slices import choose_slices
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.workflow.experiment import Experiment

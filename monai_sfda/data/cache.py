@@ -25,6 +25,8 @@ class CachedVolume:
         image: (C, S + n - 1, H, W) float32, edges clamped.
         label: (S, 1, H, W) uint8, or None.
         num_slices: S.
+        plane_shape: (H', W') of the resampled slices before they were padded or cut to (H, W).
+        voxel_ml: volume of one resampled voxel, ml.
         doubt: why its values look like those of another modality; None where they do not.
     """
 
@@ -32,17 +34,35 @@ class CachedVolume:
     image: Tensor
     label: Tensor | None
     num_slices: int
+    plane_shape: tuple[int, int]
+    voxel_ml: float
     doubt: str | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the slices were larger than the stacks, so that their edges are missing."""
+        return any(have > kept for have, kept in zip(self.plane_shape, self.image.shape[-2:], strict=True))
+
+    @property
+    def field_of_view(self) -> tuple[slice, slice]:
+        """Rows and columns of a stack that show the scan; the others are padding."""
+        rows, columns = (
+            slice(max(0, size - have) // 2, max(0, size - have) // 2 + min(size, have))
+            for have, size in zip(self.plane_shape, self.image.shape[-2:], strict=True)
+        )
+        return rows, columns
 
 
 @dataclass(frozen=True)
 class _Written:
-    """A volume in the machine's shared files: one file a tensor."""
+    """A volume in the machine's shared files: one file a tensor, of which only the shape stands here."""
 
     case: Case
     image: tuple[int, ...]
     label: tuple[int, ...] | None
     num_slices: int
+    plane_shape: tuple[int, int]
+    voxel_ml: float
     doubt: str | None
 
 
@@ -97,13 +117,23 @@ def _write(volume: CachedVolume, folder: Path, key: int) -> _Written:
     if volume.label is not None:
         volume.label.contiguous().numpy().tofile(folder / f"{key}.label")
     label = None if volume.label is None else tuple(volume.label.shape)
-    return _Written(volume.case, tuple(volume.image.shape), label, volume.num_slices, volume.doubt)
+    return _Written(
+        volume.case,
+        tuple(volume.image.shape),
+        label,
+        volume.num_slices,
+        volume.plane_shape,
+        volume.voxel_ml,
+        volume.doubt,
+    )
 
 
 def _open(entry: _Written, folder: Path, key: int) -> CachedVolume:
     image = _map(folder / f"{key}.image", entry.image, torch.float32)
     label = None if entry.label is None else _map(folder / f"{key}.label", entry.label, torch.uint8)
-    return CachedVolume(entry.case, image, label, entry.num_slices, entry.doubt)
+    return CachedVolume(
+        entry.case, image, label, entry.num_slices, entry.plane_shape, entry.voxel_ml, entry.doubt
+    )
 
 
 def _map(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

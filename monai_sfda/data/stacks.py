@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,14 @@ from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.reading import raise_first, read_case
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.errors import DataError, report_errors_relative_to
-from monai_sfda.transforms import Preprocessing, clamp_edges, pad_plane, preprocessing_for, stack_view
+from monai_sfda.transforms import (
+    Preprocessing,
+    SliceGrid,
+    clamp_edges,
+    pad_plane,
+    preprocessing_for,
+    stack_view,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -180,9 +188,17 @@ class StackDataset(Dataset[dict[str, Any]]):
         slices = None
         if label is not None:
             slices = self._centre(pad_plane(data["label"], self.image_size, 0)[0]).contiguous()
-        kept = clamp_edges(self._centre(padded), n)
-        kind = self.task.domain(self.domain).kind
-        return CachedVolume(case, kept, slices, image.shape[0], doubt(scan.array, kind))
+        grid: SliceGrid = data["grid"]
+        scan_voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
+        return CachedVolume(
+            case,
+            clamp_edges(self._centre(padded), n),
+            slices,
+            num_slices=image.shape[0],
+            plane_shape=grid.sampled_shape,
+            voxel_ml=scan_voxel_ml * math.prod(grid.plane_shape) / math.prod(grid.sampled_shape),
+            doubt=doubt(scan.array, self.task.domain(self.domain).kind),
+        )
 
     def _centre(self, slices: Tensor) -> Tensor:
         top, left = (

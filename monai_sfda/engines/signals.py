@@ -1,120 +1,108 @@
-"""Label-free numbers and pictures of a network on target stacks, before and after adaptation."""
+"""What a network says of unlabelled target scans, in one pass over all their slices: entropy, class ratios,
+volumes, and a sample of its embeddings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from monai_sfda.catalog import Task
 from monai_sfda.data.stacks import StackDataset
-from monai_sfda.evaluation.figures import choose_slices, overlay_grid
+from monai_sfda.engines.pixel_sample import PixelSample
 from monai_sfda.networks import SegmentationNetwork
 
-MOST_SLICES = 512
-PICTURED_CASES = 3
-SLICES_A_CASE = 2
-
-
-def label_free_signals(
-    network: SegmentationNetwork,
-    dataset: StackDataset,
-    device: torch.device,
-    batch_size: int,
-    names: Sequence[str],
-) -> dict[str, Any]:
-    """Mean entropy (nats a pixel) and predicted class ratios over target slices, evenly spaced when there are
-    many.
-    """
-    network.eval()
-    indices = np.unique(
-        np.linspace(0, len(dataset) - 1, min(len(dataset), MOST_SLICES)).round().astype(int)
-    ).tolist()
-    entropy, ratio, slices = 0.0, torch.zeros(network.num_classes, dtype=torch.float64), 0
-    with torch.inference_mode():
-        for start in range(0, len(indices), batch_size):
-            batch = torch.stack([dataset[i]["image"] for i in indices[start : start + batch_size]]).to(device)
-            log_p = network(batch).float().log_softmax(1)
-            p = log_p.exp()
-            entropy += float(-(p * log_p).sum(1).mean(dim=(1, 2)).sum())
-            ratio += p.mean(dim=(2, 3)).sum(0).double().cpu()
-            slices += batch.shape[0]
-    return {
-        "entropy": entropy / slices,
-        "class_ratio": {name: float(r) / slices for name, r in zip(names, ratio, strict=True)},
-    }
+POINTS_A_CLASS = 400
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture for the report."""
+class TargetSurvey:
+    """One network on all target slices.
 
-    name: str
-    caption: str
-    png: bytes
+    Attributes:
+        entropy: mean over pixels of -sum_k p_k log p_k, nats.
+        class_ratio: structure, background included, to the mean of its predicted probability over pixels.
+        volumes_ml: case number to structure to predicted volume: pixels of the resampled slices inside the
+            scan's field of view, times the volume of a resampled voxel, ml.
+        segmentations: place in the list of volumes to its predicted classes (S, H, W), for the volumes asked
+            for.
+        embeddings: (N, D) of a random sample of pixels inside the field of view, the same number a class.
+        classes: (N,) predicted classes of that sample.
+    """
 
+    entropy: float
+    class_ratio: dict[str, float]
+    volumes_ml: dict[int, dict[str, float]]
+    segmentations: dict[int, NDArray[np.uint8]]
+    embeddings: NDArray[np.float64]
+    classes: NDArray[np.int64]
 
-def before_after_pictures(
-    before: SegmentationNetwork,
-    after: SegmentationNetwork,
-    dataset: StackDataset,
-    task: Task,
-    device: torch.device,
-    batch_size: int,
-) -> list[Picture]:
-    """Slices of a few target scans under both networks; scans by even spacing, slices by predicted area."""
-    volumes = dataset.volumes
-    chosen = np.unique(
-        np.linspace(0, len(volumes) - 1, min(len(volumes), PICTURED_CASES)).round().astype(int)
-    ).tolist()
-    starts = np.cumsum([0, *(v.num_slices for v in volumes)])
-    axis = dataset.preprocessing.slice_axis
-    pixel = dataset.preprocessing.pixel_size_mm or 1.0
-    pictures = []
-    for number in chosen:
-        indices = list(range(int(starts[number]), int(starts[number + 1])))
-        first = _classes(before, dataset, indices, device, batch_size)
-        second = _classes(after, dataset, indices, device, batch_size)
-        in_volume = np.moveaxis(np.where(second > 0, second, first), 0, axis)
-        slices = choose_slices(in_volume, SLICES_A_CASE, axis=axis)
-        middle = dataset.preprocessing.stack_slices // 2
-        images = [dataset[indices[s]]["image"][middle].numpy() for s in slices]
-        columns = [
-            ("scan", [(image, None) for image in images]),
-            ("before", [(image, first[s]) for image, s in zip(images, slices, strict=True)]),
-            ("after", [(image, second[s]) for image, s in zip(images, slices, strict=True)]),
-        ]
-        png = overlay_grid(
-            columns,
-            task.structures,
-            pixel_size_mm=(pixel, pixel),
-            axis=axis,
-            row_titles=[f"slice {s + 1}" for s in slices],
-        )
-        case = volumes[number].case.number
-        pictures.append(
-            Picture(
-                f"case_{case:03d}", f"Target scan {case}: the scan, the source model, the adapted model", png
-            )
-        )
-    return pictures
+    def signals(self) -> dict[str, Any]:
+        """As they stand in `adaptation.json`."""
+        return {"entropy": self.entropy, "class_ratio": self.class_ratio}
 
 
-def _classes(
+def survey_target(
     network: SegmentationNetwork,
     dataset: StackDataset,
-    indices: Sequence[int],
     device: torch.device,
     batch_size: int,
-) -> NDArray[np.uint8]:
+    *,
+    keep: Collection[int] = (),
+    seed: int = 0,
+) -> TargetSurvey:
+    """Walks a network over all slices once. No label is read.
+
+    Args:
+        network: on `device`; put into evaluation mode.
+        dataset: target stacks.
+        device: where to compute.
+        batch_size: slices at once.
+        keep: places in the list of volumes whose predicted classes are kept.
+        seed: of the sample of embeddings; networks surveyed with the same seed and batch size share pixels.
+    """
     network.eval()
-    chosen = []
+    labels = dataset.task.labels
+    entropy, ratio, slices = 0.0, torch.zeros(network.num_classes, dtype=torch.float64), 0
+    sample = PixelSample(network.num_classes, POINTS_A_CLASS, seed)
+    volumes_ml: dict[int, dict[str, float]] = {}
+    segmentations: dict[int, NDArray[np.uint8]] = {}
     with torch.inference_mode():
-        for start in range(0, len(indices), batch_size):
-            batch = torch.stack([dataset[i]["image"] for i in indices[start : start + batch_size]]).to(device)
-            chosen.append(network(batch).argmax(1).to(torch.uint8).cpu())
-    return torch.cat(chosen).numpy()
+        for place, volume in enumerate(dataset.volumes):
+            rows, columns = volume.field_of_view
+            counts = torch.zeros(network.num_classes, dtype=torch.int64)
+            kept: list[Tensor] = []
+            for start in range(0, volume.num_slices, batch_size):
+                indices = range(slices + start, slices + min(start + batch_size, volume.num_slices))
+                batch = torch.stack([dataset[i]["image"] for i in indices]).to(device)
+                z = network.features(batch)
+                log_p = network.classify(z).float().log_softmax(1)
+                p = log_p.exp()
+                entropy += float(-(p * log_p).sum(1).mean(dim=(1, 2)).sum())
+                ratio += p.mean(dim=(2, 3)).sum(0).double().cpu()
+                classes = log_p.argmax(1).cpu()
+                seen = classes[:, rows, columns]
+                counts += torch.bincount(seen.flatten(), minlength=network.num_classes)
+                sample.update(z[:, :, rows, columns], seen)
+                if place in keep:
+                    kept.append(classes.to(torch.uint8))
+            slices += volume.num_slices
+            volumes_ml[volume.case.number] = {
+                name: float(counts[index]) * volume.voxel_ml for name, index in labels.items() if index != 0
+            }
+            if kept:
+                segmentations[place] = torch.cat(kept).numpy()
+    points, point_classes = sample.result()
+    return TargetSurvey(
+        entropy=entropy / slices,
+        class_ratio={name: float(ratio[index]) / slices for name, index in labels.items()},
+        volumes_ml=volumes_ml,
+        segmentations=segmentations,
+        embeddings=points.double().numpy(),
+        classes=point_classes.numpy(),
+    )

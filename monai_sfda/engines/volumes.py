@@ -25,6 +25,7 @@ from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import DataError, SettingError
 from monai_sfda.evaluation.metrics import centre_blob, largest_component, score_case
 from monai_sfda.evaluation.summary import summarise, write_metrics, write_summary
+from monai_sfda.evaluation.summary_table import summary_table
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import file_sha256
@@ -142,8 +143,8 @@ class _VolumeRun:
 class VolumeEvaluator(_VolumeRun):
     """Scores a checkpoint on the labelled scans of a split, on whole volumes in physical units.
 
-    Writes `metrics.csv`, `summary.json` and `cases.csv`; for tasks with a centre-blob baseline also
-    `summary_centre_blob.json`.
+    Writes `metrics.csv`, `summary.json` (with the SHA-256 of the weights file) and `cases.csv`; for tasks
+    with a centre-blob baseline also `summary_centre_blob.json`.
     """
 
     def run(self) -> dict[str, Any]:
@@ -154,6 +155,7 @@ class VolumeEvaluator(_VolumeRun):
         """
         task = self.dataset.task
         segmenter = self.segmenter()
+        checkpoint_sha256 = file_sha256(Path(str(self.checkpoint)))
         listed = self.dataset.list()
         for warning in listed.warnings:
             logger.warning(warning)
@@ -190,7 +192,7 @@ class VolumeEvaluator(_VolumeRun):
                 protocol=protocol | more,
             )
 
-        summary = summary_of(scores)
+        summary = summary_of(scores) | {"checkpoint_sha256": checkpoint_sha256}
         write_metrics(self.output_dir / "metrics.csv", scores)
         if blobs:
             write_summary(
@@ -199,7 +201,9 @@ class VolumeEvaluator(_VolumeRun):
             )
         write_case_numbers(self.output_dir, listed.cases, self.dataset.folder)
         write_summary(self.output_dir / "summary.json", summary)
-        logger.info("mean Dice %s over %d cases", summary["dice"]["mean"], summary["cases"])
+        logger.info(
+            "evaluated; metrics.csv and summary.json are in the output folder\n%s", summary_table(summary)
+        )
         return summary
 
 
@@ -262,6 +266,7 @@ class VolumeSegmentation(_VolumeRun):
                 root=first.root,
                 remedy=first.remedy,
             )
+        logger.info("segmented %d scans; masks and inference.json are in the output folder", len(cases))
         return result
 
     @staticmethod

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from numpy.typing import NDArray
 
 from monai_sfda.errors import DataError
 
-_INK = "#1f2a37"
+INK = "#1f2a37"
 _GRID = "#d9dee5"
 _COLORS = ("#8a94a3", "#1b6ca8", "#2f8f5b", "#b8741a", "#7a5ba8", "#a33b4b")
 _SMOOTHED_FROM = 40
@@ -51,7 +52,7 @@ def curves(history: Sequence[tuple[int, str, float]]) -> bytes:
         _draw_curve(panel, finite)
         missing = len(recorded) - len(finite)
         title = name if missing == 0 else f"{name} ({missing} of {len(recorded)} values not finite)"
-        panel.set_title(_short(title), fontsize=9, color=_INK, loc="left", parse_math=False)
+        panel.set_title(short(title), fontsize=9, color=INK, loc="left", parse_math=False)
     for panel in panels[len(names) :]:
         panel.set_axis_off()
     return png(figure)
@@ -70,8 +71,8 @@ def _draw_curve(panel: Axes, points: NDArray[np.float64]) -> None:
         panel.plot(steps[first : first + len(mean)], mean, color=_COLORS[1], linewidth=1.8)
     if len(points) == 1:
         panel.plot(steps, values, "o", color=_COLORS[1])
-    panel.set_xlabel("step", fontsize=8, color=_INK)
-    _quiet(panel)
+    panel.set_xlabel("step", fontsize=8, color=INK)
+    quiet(panel)
 
 
 def bars(
@@ -114,7 +115,7 @@ def bars(
                 height,
                 width * 0.92,
                 color=_COLORS[i % len(_COLORS)],
-                label=_short(result) if j == 0 else None,
+                label=short(result) if j == 0 else None,
             )
             panel.annotate(
                 f"{height:.2f}" if known else "n/a",
@@ -123,20 +124,20 @@ def bars(
                 textcoords="offset points",
                 ha="center",
                 fontsize=7,
-                color=_INK,
+                color=INK,
             )
-    titles = [_short(structure.replace("_", " ")) for structure in structures]
+    titles = [short(structure.replace("_", " ")) for structure in structures]
     panel.set_xticks(range(len(structures)), titles, fontsize=9)
     for label in panel.get_xticklabels():
         label.set_parse_math(False)
     panel.set_ylim(0, (top if top is not None else max(drawn) or 1.0) * 1.08)
-    panel.set_ylabel(quantity, fontsize=9, color=_INK, parse_math=False)
+    panel.set_ylabel(quantity, fontsize=9, color=INK, parse_math=False)
     legend = panel.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(4, len(results)), frameon=False, fontsize=8
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
-    _quiet(panel)
+    quiet(panel)
     panel.tick_params(axis="x", length=0)
     return png(figure)
 
@@ -167,42 +168,47 @@ def spread_over_seeds(
         layout="constrained",
     )
     if heading:
-        figure.suptitle(heading, fontsize=10, color=_INK, parse_math=False)
+        figure.suptitle(heading, fontsize=10, color=INK, parse_math=False)
     panels = figure.subplots(1, len(structures), sharey=True, squeeze=False)[0]
     for panel, structure in zip(panels, structures, strict=True):
         for i, values in enumerate(results.values()):
             known = [v for v in values.get(structure, ()) if v is not None and math.isfinite(v)]
             mean = float(np.mean(known)) if known else 0.0
             panel.barh(i, mean, 0.7, color=_COLORS[1], alpha=0.45)
-            panel.plot(known, [i] * len(known), "o", color=_INK, markersize=3, clip_on=False)
-            panel.text(1.04, i, f"{mean:.2f}" if known else "n/a", va="center", fontsize=7, color=_INK)
+            panel.plot(known, [i] * len(known), "o", color=INK, markersize=3, clip_on=False)
+            panel.text(1.04, i, f"{mean:.2f}" if known else "n/a", va="center", fontsize=7, color=INK)
         panel.set_xlim(0, 1.28)
         panel.set_xticks((0, 0.5, 1))
         panel.set_title(
-            _short(structure.replace("_", " ")), fontsize=9, color=_INK, loc="left", parse_math=False
+            short(structure.replace("_", " ")), fontsize=9, color=INK, loc="left", parse_math=False
         )
-        panel.set_xlabel(quantity, fontsize=8, color=_INK, parse_math=False)
-        _quiet(panel)
+        panel.set_xlabel(quantity, fontsize=8, color=INK, parse_math=False)
+        quiet(panel)
         panel.grid(axis="x", color=_GRID, linewidth=0.6)
         panel.grid(visible=False, axis="y")
-    panels[0].set_yticks(range(len(results)), [_short(name) for name in results], fontsize=8)
+    panels[0].set_yticks(range(len(results)), [short(name) for name in results], fontsize=8)
     for label in panels[0].get_yticklabels():
         label.set_parse_math(False)
     panels[0].invert_yaxis()
     return png(figure)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """A text that cannot push the chart out of its frame."""
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _quiet(panel: Axes) -> None:
+def quiet(panel: Axes) -> None:
+    """Thin frame and grid, and plain numbers at the axes: no offset that the reader must add."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color(_GRID)
-    panel.tick_params(labelsize=8, colors=_INK, length=2)
+    panel.tick_params(labelsize=8, colors=INK, length=2)
     panel.grid(axis="y", color=_GRID, linewidth=0.6)
     panel.set_axisbelow(True)
+    for axis in (panel.xaxis, panel.yaxis):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, ScalarFormatter):
+            formatter.set_useOffset(False)
 
 
 def png(figure: Figure) -> bytes:

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from monai_sfda.evaluation.gap import Withheld, gap_closed, why_withheld
+
 UNADAPTED = "unadapted"
 ADAPTED = "adapted"
 BOUND = "supervised bound"
 CENTRE_BLOB = "centre blob"
+RESULT_NAMES = (UNADAPTED, ADAPTED, BOUND, CENTRE_BLOB)
+"""Results that are compared; any other is shown beside them."""
 MEAN_ROW = "mean of structures"
 NOTHING = "\N{EN DASH}"
 _SAME_PROTOCOL = ("name", "largest_component")
@@ -48,6 +52,7 @@ class Row:
         direction: `better`, `worse`, `same`, or empty without a change.
         gap: share of the gap closed.
         uncertain: whether the change may compare means over different cases.
+        withheld: why there is no share, where the bound does not allow one.
     """
 
     title: str
@@ -56,6 +61,7 @@ class Row:
     direction: str
     gap: str
     uncertain: bool
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,21 @@ class MetricTable:
     def uncertain(self) -> bool:
         """Whether some change may compare means over different cases."""
         return any(row.uncertain for row in self.rows)
+
+    @property
+    def withheld(self) -> tuple[Withheld, ...]:
+        """Why rows have no share of the gap, each reason once."""
+        return tuple(dict.fromkeys(row.withheld for row in self.rows if row.withheld is not None))
+
+
+def result_name(given: str) -> str:
+    """The name that a report uses for a result: `bound` and `centre_blob` are understood.
+
+    >>> result_name("bound")
+    'supervised bound'
+    """
+    name = given.replace("_", " ")
+    return BOUND if name == "bound" else name if name in RESULT_NAMES else given
 
 
 def order_results(results: Mapping[str, Summary]) -> dict[str, Summary]:
@@ -105,27 +126,6 @@ def disagreements(results: Mapping[str, Summary]) -> list[str]:
             pairs = ", ".join(f"{name}: {value}" for name, value in zip(compared, values, strict=True))
             found.append(f"{what} differs ({pairs})")
     return found
-
-
-def gap_closed(
-    unadapted: float | None, adapted: float | None, bound: float | None, higher: bool
-) -> float | None:
-    """(adapted - unadapted) / (bound - unadapted); None where the bound is no better than unadapted.
-
-    Args:
-        unadapted: mean of one metric before adaptation; None where undefined.
-        adapted: the same after it.
-        bound: the same of a model trained with labels of the target.
-        higher: whether more of the metric is better.
-
-    Returns:
-        A share: 0 no gain, 1 the bound reached, negative when adaptation did harm.
-    """
-    if unadapted is None or adapted is None or bound is None:
-        return None
-    room = bound - unadapted if higher else unadapted - bound
-    gain = adapted - unadapted if higher else unadapted - adapted
-    return gain / room if room > 1e-9 else None
 
 
 def metric_table(results: Mapping[str, Summary], metric: Metric) -> MetricTable:
@@ -186,12 +186,15 @@ def _row(
 ) -> Row:
     values = {name: entry.get("mean") for name, entry in entries.items()}
     before, after = values.get(UNADAPTED), values.get(ADAPTED)
-    change, direction, gap = NOTHING, "", NOTHING
+    change, direction, gap, withheld = NOTHING, "", NOTHING, None
     if has_change and before is not None and after is not None:
         change, direction = _change(after - before, metric)
     if has_gap and same_cases:
-        share = gap_closed(before, after, values[BOUND], metric.higher_is_better)
-        gap = NOTHING if share is None else with_minus_sign(f"{share:.0%}")
+        bound, higher = values[BOUND], metric.higher_is_better
+        withheld = why_withheld(before, bound, values.get(CENTRE_BLOB), higher)
+        share = gap_closed(before, after, bound, higher)
+        if withheld is None and share is not None:
+            gap = with_minus_sign(f"{share:.0%}")
     return Row(
         title=title,
         cells=tuple(_cell(entry, metric) for entry in entries.values()),
@@ -199,6 +202,7 @@ def _row(
         direction=direction if same_cases else "",
         gap=gap,
         uncertain=not same_cases and change != NOTHING,
+        withheld=withheld,
     )
 
 
@@ -222,11 +226,24 @@ def with_minus_sign(number: str) -> str:
     return number.replace("-", "\N{MINUS SIGN}")
 
 
-def undefined_rows(results: Mapping[str, Summary]) -> list[tuple[str, str, int, int]]:
-    """List (result, structure, cases with both empty, cases with one empty) where there is such a case."""
-    return [
-        (name, structure.replace("_", " "), int(counts["both_empty"]), int(counts["one_empty"]))
-        for name, summary in results.items()
-        for structure, counts in summary["undefined"].items()
-        if counts["both_empty"] or counts["one_empty"]
-    ]
+def undefined_rows(results: Mapping[str, Summary]) -> list[tuple[str, str, str, str, str]]:
+    """List (result, structure, cases with both empty, missed, invented) where there is such a case.
+
+    A summary of an earlier version does not tell missed from invented; it then says so in words.
+    """
+    rows = []
+    for name, summary in results.items():
+        for structure, counts in summary["undefined"].items():
+            both, one = int(counts["both_empty"]), int(counts["one_empty"])
+            if not both and not one:
+                continue
+            split = summary.get("one_empty", {}).get(structure)
+            missed, invented = (
+                (f"{one} missed or invented", NOTHING)
+                if split is None and one
+                else ("0", "0")
+                if split is None
+                else (str(split["missed"]), str(split["invented"]))
+            )
+            rows.append((name, structure.replace("_", " "), str(both), missed, invented))
+    return rows

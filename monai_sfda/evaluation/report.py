@@ -1,7 +1,8 @@
 """The report of a run: one self-contained HTML file for a clinician and an engineer.
 
 The file needs nothing but itself: images are data URIs, there is no script, and its content security policy
-forbids anything else. It names cases by number; what looks like a path or an address is withheld (`privacy`).
+forbids anything else. It names cases by number, those adapted to A1, A2, ... and those evaluated E1, E2, ...;
+what looks like a path or an address is withheld (`privacy`).
 """
 
 from __future__ import annotations
@@ -9,22 +10,22 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from monai_sfda.catalog import TASKS, Structure
+from monai_sfda.catalog import TASKS
 from monai_sfda.errors import DataError, SettingError, nearest
+from monai_sfda.evaluation.case_chart import case_chart
+from monai_sfda.evaluation.cases import WORSE_BY, StructureChanges, case_changes
 from monai_sfda.evaluation.comparison import (
     ADAPTED,
     BOUND,
-    CENTRE_BLOB,
     METRIC_DISPLAY,
     UNADAPTED,
     disagreements,
-    gap_closed,
     metric_table,
     order_results,
     undefined_rows,
@@ -32,73 +33,15 @@ from monai_sfda.evaluation.comparison import (
 )
 from monai_sfda.evaluation.figures import bars, curves
 from monai_sfda.evaluation.privacy import presentable_settings, withhold_locations
+from monai_sfda.evaluation.report_content import VERDICTS, ReportContent
+from monai_sfda.evaluation.report_warnings import counted, oracle_settings, warnings_of
+from monai_sfda.evaluation.volume_table import volume_table
 from monai_sfda.files import write_atomically
 
-_FEW_CASES = 10
+__all__ = ["VERDICTS", "ReportContent", "render_report", "write_report"]
+
+_OPEN_CASES = 12
 _WIDE_PIXELS = 800
-
-VERDICTS: dict[str, tuple[str, str]] = {
-    "accept": ("Accepted", "The label-free guard found the adapted model better than the unadapted one."),
-    "reject": (
-        "Rejected",
-        "The label-free guard did not find the adapted model safe: the unadapted model stays in use.",
-    ),
-    "unsure": (
-        "Unsure",
-        "The label-free guard could not tell. The adapted model is kept as a candidate, not in use.",
-    ),
-    "none": (
-        "Not judged",
-        "No guard has judged this run. Do not put the adapted model into use on this report alone.",
-    ),
-}
-"""Verdict of the guard to its title and meaning; `none` where no guard has judged."""
-
-
-@dataclass
-class ReportContent:
-    """What a report says.
-
-    Attributes:
-        title: of the report.
-        task: a task's name in the catalog, or any title of a task.
-        method: name of the adaptation method.
-        verdict: `accept`, `reject`, `unsure`, or None where no guard has judged.
-        reasons: of the verdict, in words.
-        results: result name to its summary (`summarise`); `unadapted`, `adapted`, `supervised bound` and
-            `centre blob` are recognised and compared. Empty where no case has a reference.
-        overlays: (caption, PNG image), e.g. of `figures.overlay_grid`.
-        history: (step, name, value) of every recorded loss.
-        settings: every setting of the run; nested mappings are written with dots, locations are withheld.
-        versions: package to version.
-        split: how the cases were chosen, and where the split comes from.
-        notes: further remarks.
-        volumes: case number to structure to predicted volume in ml, of the adapted model.
-        phantom: whether the scans are simulated; the report then says so at its head.
-        structures: names and colours for the legend; empty takes those of the catalog's task.
-        target_labels_read: what labels of the target the adaptation used (an oracle setting, image-level
-            tags), in words; empty means none, which the report then states. Settings named `oracle` are found
-            without being told.
-        source_data_read: whether the adaptation used scans of the source, as prior matching does.
-    """
-
-    title: str
-    task: str
-    method: str
-    verdict: str | None = None
-    reasons: Sequence[str] = ()
-    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    overlays: Sequence[tuple[str, bytes]] = ()
-    history: Sequence[tuple[int, str, float]] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    split: str = ""
-    notes: Sequence[str] = ()
-    volumes: Mapping[int, Mapping[str, float | None]] = field(default_factory=dict)
-    phantom: bool = False
-    structures: Sequence[Structure] = ()
-    target_labels_read: Sequence[str] = ()
-    source_data_read: bool = False
 
 
 def write_report(path: Path, content: ReportContent) -> None:
@@ -106,7 +49,7 @@ def write_report(path: Path, content: ReportContent) -> None:
 
     Raises:
         SettingError: when the verdict is unknown.
-        DataError: when an overlay is not a PNG image.
+        DataError: when an overlay is not a PNG image, or the scores before and after are of other cases.
         OutputError: when the file cannot be written.
     """
     write_atomically(path, render_report(content).encode("utf-8"))
@@ -117,7 +60,7 @@ def render_report(content: ReportContent) -> str:
 
     Raises:
         SettingError: when the verdict is unknown.
-        DataError: when an overlay is not a PNG image.
+        DataError: when an overlay is not a PNG image, or the scores before and after are of other cases.
     """
     verdict = content.verdict or "none"
     if verdict not in VERDICTS:
@@ -128,7 +71,9 @@ def render_report(content: ReportContent) -> str:
     structures = content.structures or (task.structures if task is not None else ())
     results = order_results({withhold_locations(name): summary for name, summary in content.results.items()})
     history = [(step, withhold_locations(name), value) for step, name, value in content.history]
-    labels_read = [*map(withhold_locations, content.target_labels_read), *_oracle_settings(content.settings)]
+    labels_read = [*map(withhold_locations, content.target_labels_read), *oracle_settings(content.settings)]
+    found = warnings_of(content.verdict, results, labels_read, source_data_read=content.source_data_read)
+    changes = _changes(content, results)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("monai_sfda.evaluation", "templates"),
         autoescape=True,
@@ -146,18 +91,28 @@ def render_report(content: ReportContent) -> str:
         verdict_title=VERDICTS[verdict][0],
         verdict_meaning=VERDICTS[verdict][1],
         reasons=[withhold_locations(reason) for reason in content.reasons],
-        warnings=_warnings(content.verdict, results, labels_read, source_data_read=content.source_data_read),
+        warnings=[*map(withhold_locations, content.warnings), *found],
         headline=_headline(results),
+        worse=_worse(changes),
         results=results,
         tables=[metric_table(results, metric) for metric in METRIC_DISPLAY] if results else [],
         undefined=undefined_rows(results),
         bars=_embed(_dice_bars(results)) if results else None,
+        changes=changes,
+        change_chart=_embed(case_chart(changes)) if any(change.compared for change in changes) else None,
+        worse_by=WORSE_BY,
+        open_cases=_OPEN_CASES,
         overlays=[(withhold_locations(caption), _embed(image)) for caption, image in content.overlays],
         legend=[(s.name.replace("_", " "), f"rgb{s.color}") for s in structures],
+        embedding=None
+        if content.embedding is None
+        else (withhold_locations(content.embedding[0]), _embed(content.embedding[1])),
         curves=_embed(curves(history)) if history else None,
         curve_names=list(dict.fromkeys(name for _, name, _ in history)),
-        volume_columns=list(dict.fromkeys(name for case in content.volumes.values() for name in case)),
-        volumes=dict(sorted(content.volumes.items())),
+        entropy=[f"{content.signals[moment]['entropy']:.4f}" for moment in content.signals],
+        class_ratios=_class_ratios(content.signals),
+        volumes=volume_table(content.volumes),
+        volumes_cut=[f"A{case}" for case in content.volumes_cut],
         settings=presentable_settings(content.settings),
         versions=presentable_settings(content.versions),
         notes=[withhold_locations(note) for note in content.notes],
@@ -170,78 +125,59 @@ def _headline(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None
     """The figures at the top of the report; None without a result before and after that may be compared."""
     if UNADAPTED not in results or ADAPTED not in results or disagreements(results):
         return None
-    before, after = (results[name]["dice"]["mean"] for name in (UNADAPTED, ADAPTED))
+    before, after, bound = (
+        results[name]["dice"]["mean"] if name in results else None for name in (UNADAPTED, ADAPTED, BOUND)
+    )
     if before is None or after is None:
         return None
-    bound = results[BOUND]["dice"]["mean"] if BOUND in results else None
-    share = gap_closed(before, after, bound, higher=True)
+    row = metric_table(results, METRIC_DISPLAY[0]).rows[-1]
+    other_cases = "the means may be over different cases" if row.uncertain else ""
     return {
         "before": f"{before:.3f}",
         "after": f"{after:.3f}",
         "change": with_minus_sign(f"{after - before:+.3f}"),
-        "gap": "" if share is None else with_minus_sign(f"{share:.0%}"),
+        "gap": row.gap,
+        "why_no_gap": other_cases if row.withheld is None else row.withheld.short,
         "bound": "" if bound is None else f"{bound:.3f}",
         "cases": str(results[ADAPTED]["cases"]),
         "evaluated": f"{results[ADAPTED]['domain']} {results[ADAPTED]['split']}",
     }
 
 
-def _warnings(
-    verdict: str | None,
-    results: Mapping[str, Mapping[str, Any]],
-    labels_read: Sequence[str],
-    *,
-    source_data_read: bool,
-) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    warnings = []
-    if labels_read:
-        warnings.append(
-            f"This adaptation used labels of the target ({'; '.join(labels_read)}). "
-            "It is a benchmark, not a label-free result."
-        )
-    if source_data_read:
-        warnings.append("This adaptation used scans of the source. It is not source-free.")
-    differing = disagreements(results)
-    if differing:
-        warnings.append(
-            f"The results were not obtained in one way and are not compared: {'; '.join(differing)}."
-        )
-    means = {name: summary["dice"]["mean"] for name, summary in results.items()}
-    before, after, blob = means.get(UNADAPTED), means.get(ADAPTED), means.get(CENTRE_BLOB)
-    if before is not None and after is not None and not differing:
-        if verdict == "accept" and after < before:
-            warnings.append(
-                "The guard accepted this model, but its mean Dice on labelled cases is lower than before."
-            )
-        if verdict == "reject" and after > before:
-            warnings.append(
-                "The guard rejected this model, but its mean Dice on labelled cases is higher than before."
-            )
-    if after is not None and blob is not None and after <= blob:
-        warnings.append(
-            "The adapted model does not beat the centre blob, which looks at no image. "
-            "Its scores show how the scans were cropped, not that it finds the lesion."
-        )
-    fewest = min((int(summary["cases"]) for summary in results.values()), default=_FEW_CASES)
-    if fewest < _FEW_CASES:
-        noun = "case" if fewest == 1 else "cases"
-        warnings.append(
-            f"With {fewest} {noun}, a single patient can move every mean. Read the spread with the mean."
-        )
-    return warnings
+def _changes(
+    content: ReportContent, results: Mapping[str, Mapping[str, Any]]
+) -> tuple[StructureChanges, ...]:
+    """Every case before and after; empty where the two may not be compared or have no scores of cases."""
+    if UNADAPTED not in content.scores or ADAPTED not in content.scores or disagreements(results):
+        return ()
+    return case_changes(content.scores[UNADAPTED], content.scores[ADAPTED])
 
 
-def _oracle_settings(settings: Mapping[str, object], prefix: str = "") -> list[str]:
-    """The settings that say by their value that they read target labels: `oracle`."""
-    found = []
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            found.extend(_oracle_settings(value, f"{name}."))
-        elif isinstance(value, str) and value.strip().lower() == "oracle":
-            found.append(f"setting {name} = {value}")
-    return found
+def _worse(changes: Sequence[StructureChanges]) -> str:
+    """How many cases lost, for the top of the report."""
+    if not changes:
+        return ""
+    cases = {case.case for change in changes for case in change.cases if case.is_worse}
+    total = len({case.case for change in changes for case in change.cases})
+    parts = [f"{c.structure.replace('_', ' ')} in {c.worse} of {c.compared}" for c in changes if c.worse]
+    if not cases:
+        return f"No structure of the {counted(total, 'evaluated case')} lost more than {WORSE_BY} Dice."
+    return (
+        f"In {len(cases)} of the {counted(total, 'evaluated case')} some structure lost more than {WORSE_BY} "
+        f"Dice through the adaptation: {', '.join(parts)}."
+    )
+
+
+def _class_ratios(signals: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """(class, shares in percent before and after)."""
+    names = dict.fromkeys(name for signal in signals.values() for name in signal["class_ratio"])
+    return [
+        (
+            withhold_locations(name.replace("_", " ")),
+            [f"{100 * signal['class_ratio'].get(name, 0.0):.2f}" for signal in signals.values()],
+        )
+        for name in names
+    ]
 
 
 def _dice_bars(results: Mapping[str, Mapping[str, Any]]) -> bytes:

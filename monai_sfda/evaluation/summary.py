@@ -35,7 +35,8 @@ def summarise(
     defined, and `mean` is the mean over classes of the per-class means, so that a structure that few cases
     show weighs as much as the others. The standard deviation is that of a sample (divided by n - 1); it is
     None for a single case, and the mean is None for no case. `undefined` counts, by structure, the cases that
-    a mean leaves out.
+    a mean leaves out; `one_empty` splits those with the structure in one of the two alone into `missed` (the
+    reference has it, the prediction does not) and `invented` (the other way round).
 
     Args:
         scores: one entry a case and structure, from `score_case`.
@@ -63,6 +64,14 @@ def summarise(
         structure: {
             state: sum(score.structure == structure and score.state == state for score in scores)
             for state in (BOTH_EMPTY, ONE_EMPTY)
+        }
+        for structure in structures
+    }
+    one_empty = [score for score in scores if score.state == ONE_EMPTY]
+    summary["one_empty"] = {
+        structure: {
+            "missed": sum(s.structure == structure and s.reference_ml > 0 for s in one_empty),
+            "invented": sum(s.structure == structure and s.reference_ml == 0 for s in one_empty),
         }
         for structure in structures
     }

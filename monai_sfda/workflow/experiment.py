@@ -23,7 +23,8 @@ import monai_sfda
 from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, Arm, SourceTraining
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
-from monai_sfda.evaluation.comparison import BOUND, UNADAPTED, gap_closed
+from monai_sfda.evaluation.comparison import BOUND, UNADAPTED
+from monai_sfda.evaluation.gap import gap_closed
 from monai_sfda.evaluation.summary import read_summary
 from monai_sfda.files import write_json
 from monai_sfda.release import MANIFEST, file_sha256

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_sfda.errors import DataError
+from monai_sfda.evaluation.cases import read_metrics
+from monai_sfda.evaluation.comparison import ADAPTED, CENTRE_BLOB, UNADAPTED
+from monai_sfda.evaluation.embedding_figure import EMBEDDING_FIGURE
+from monai_sfda.evaluation.metrics import StructureScore
 from monai_sfda.evaluation.report import ReportContent, write_report
+from monai_sfda.evaluation.report_warnings import counted
 from monai_sfda.evaluation.summary import read_summary
+from monai_sfda.workflow.scored_weights import check_scored_weights
 
 PHANTOM_MANIFEST = "phantom.json"
 
@@ -34,38 +41,47 @@ def report_of_run(
         The report's path.
 
     Raises:
-        DataError: when a folder lacks what it should hold.
+        DataError: when a folder lacks what it should hold, or a result scored other weights than its name
+            says.
     """
     record = read_record(run)
     figures = run / "figures"
     captions: dict[str, str] = {}
     if (figures / "captions.json").is_file():
         captions = json.loads((figures / "captions.json").read_text(encoding="utf-8"))
+    pictures = {name: (caption, (figures / name).read_bytes()) for name, caption in captions.items()}
+    embedding = pictures.pop(f"{EMBEDDING_FIGURE}.png", None)
     summaries: dict[str, Any] = {}
     for name, folder in (results or {}).items():
         summaries[name] = read_summary(folder / "summary.json")
         blob = folder / "summary_centre_blob.json"
         if blob.is_file():
-            summaries.setdefault("centre blob", read_summary(blob))
-    signals = record["signals"]
+            summaries.setdefault(CENTRE_BLOB, read_summary(blob))
+    gaps = prototype_gaps(record.get("structures_without_prototype", ()))
+    doubts, remarks = data_warnings(record)
+    warnings = [sentence(gap) for gap in gaps] + doubts + check_scored_weights(record, summaries)
     content = ReportContent(
         title=f"Adaptation: {record['title']}",
         task=record["task"],
         method=f"{record['title']} ({record['source']})",
         verdict=None,
-        reasons=[
-            *record["reasons"],
-            f"mean entropy of the predictions: {signals['before']['entropy']:.4f} before, "
-            f"{signals['after']['entropy']:.4f} after (nats a pixel)",
-        ],
+        reasons=[reason for reason in record["reasons"] if reason not in gaps],
+        warnings=warnings,
         results=summaries,
-        overlays=[(caption, (figures / name).read_bytes()) for name, caption in captions.items()],
+        scores=_scores(results or {}),
+        overlays=list(pictures.values()),
+        embedding=embedding,
         history=[(int(h["iteration"]), str(h["name"]), float(h["value"])) for h in record["history"]],
+        signals=record["signals"],
         settings=record["settings"],
         versions=record["versions"],
-        split=f"{record['target_images']} target scans of {record['target_subjects']} subjects; "
-        f"{record['split']}: {record['split_source']}",
-        notes=notes,
+        split=adapted_to(record),
+        notes=(f"Origin of the split: {record['split_source']}.", *remarks, *notes),
+        volumes={
+            moment: {int(case): volumes for case, volumes in by_case.items()}
+            for moment, by_case in record.get("volumes_ml", {}).items()
+        },
+        volumes_cut=record.get("volumes_cut_cases", ()),
         phantom=phantom or record["phantom"],
         target_labels_read=("class proportions of the target labels",)
         if record["target_labels_read"]
@@ -74,6 +90,61 @@ def report_of_run(
     path = run / "report.html"
     write_report(path, content)
     return path
+
+
+def _scores(results: Mapping[str, Path]) -> dict[str, list[StructureScore]]:
+    """Case by case before and after; empty where an evaluation's folder holds no `metrics.csv`."""
+    paths = {name: results[name] / "metrics.csv" for name in (UNADAPTED, ADAPTED) if name in results}
+    return {name: read_metrics(path) for name, path in paths.items() if path.is_file()}
+
+
+def prototype_gaps(structures: Sequence[str]) -> list[str]:
+    """A sentence for each structure that a release has no prototype for."""
+    return [
+        f"{name.replace('_', ' ')}: the release has no prototype of it (too few pixels or subjects at the "
+        "source), so nothing holds this structure in the adaptation, and it may be lost"
+        for name in structures
+    ]
+
+
+def data_warnings(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What the data readers warned of as sentences: doubts about single scans, which are A1, A2, ... here,
+    and remarks about the whole list.
+
+    Args:
+        record: `adaptation.json`.
+    """
+    doubts: list[str] = []
+    remarks: list[str] = []
+    for warning in record.get("data_warnings", ()):
+        of_scan = re.sub(r"^scan (\d+)(?=:)", r"scan A\1", warning)
+        (remarks if of_scan == warning else doubts).append(sentence(of_scan))
+    return doubts, remarks
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop.
+
+    >>> sentence("two scans are missing")
+    'Two scans are missing.'
+    """
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def adapted_to(record: Mapping[str, Any]) -> str:
+    """The scans of a run in words: how many, of how many subjects, and of which list.
+
+    Args:
+        record: `adaptation.json`.
+    """
+    scans, subjects = int(record["target_images"]), int(record["target_subjects"])
+    missing = int(record.get("split_missing_subjects", 0))
+    which = f"{record['split']} split"
+    if record["split"] == "all":
+        which = record["split_source"]
+    elif missing:
+        which = f"{subjects} of the {subjects + missing} subjects of the official {which}"
+    return f"{counted(scans, 'unlabelled target scan')} of {counted(subjects, 'subject')} ({which})"
 
 
 def read_record(run: Path) -> dict[str, Any]:

@@ -69,7 +69,10 @@ def train(
             network, dataset, device=device, batch_size=trainer.batch_size, rho=rho, progress=progress
         )
     # The target's bound stays at its site; what a source releases never rests on one or two subjects.
-    prototypes = fit.finish(minimum_subjects=MINIMUM_SUBJECTS if dataset.domain == "source" else 1)
+    prototypes = fit.finish(
+        minimum_subjects=MINIMUM_SUBJECTS if dataset.domain == "source" else 1,
+        names=list(dataset.task.labels),
+    )
     for warning in prototypes.warnings:
         logger.warning("prototypes: %s", warning)
     segmenter = Segmenter(network, dataset.preprocessing, inferer, device, keep_largest, dataset.task.labels)
@@ -93,6 +96,7 @@ def train(
     if processes.is_first():
         release.write(Path(trainer.output_dir) / "release")
     trainer.finish()
+    logger.info("trained on %d scans; release/ is in the output folder", len(dataset.list().cases))
 
 
 def _require_subjects(dataset: StackDataset) -> None:

@@ -5,6 +5,7 @@ bundle.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -18,8 +19,8 @@ from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
+from monai_sfda.engines.before_after import Picture, compare_on_target
 from monai_sfda.engines.handlers import CHECKPOINT
-from monai_sfda.engines.signals import Picture, before_after_pictures, label_free_signals
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
@@ -28,7 +29,7 @@ from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release, package_versions
 from monai_sfda.workflow.bundle_folder import write_bundle
 from monai_sfda.workflow.configuration import current_configuration
-from monai_sfda.workflow.report import PHANTOM_MANIFEST, report_of_run
+from monai_sfda.workflow.report import PHANTOM_MANIFEST, prototype_gaps, report_of_run
 
 logger = logging.getLogger(__name__)
 NOT_JUDGED = "this version has no label-free guard: look at the report before the model is used"
@@ -140,6 +141,9 @@ def adapt(
     chosen = create_method(method, method_settings(method, section, settings, class_proportions))
     loaded = Release.read(Path(release))
     loaded.require(task, configuration["network_def"], dataset.preprocessing)
+    gaps = prototype_gaps(loaded.without_prototype)
+    for gap in gaps:
+        logger.warning(gap)
     warn_of_finished_run(out, "adaptation.json")
     oracle = getattr(chosen.settings, "class_proportions", None) == "oracle"
     dataset.labels = oracle
@@ -165,13 +169,17 @@ def adapt(
     if not processes.is_first():
         return
     where = trainer.state.device
-    names = list(task.labels)
-    before = before.to(where)
-    signals = {
-        "before": label_free_signals(before, dataset, where, batch_size, names),
-        "after": label_free_signals(network, dataset, where, batch_size, names),
-    }
-    pictures = before_after_pictures(before, network, dataset, task, where, batch_size)
+    found = compare_on_target(
+        before.to(where),
+        network,
+        dataset,
+        loaded.prototypes,
+        device=where,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    weights = weights_file(network)
+    adapted_sha256 = hashlib.sha256(weights).hexdigest()
     listed = dataset.list()
     record = {
         "schema_version": 1,
@@ -183,30 +191,39 @@ def adapt(
         "source": chosen.source,
         "settings": trainer.describe(),
         "release_sha256": loaded.sha256,
+        "source_model_sha256": loaded.model_sha256,
+        "adapted_sha256": adapted_sha256,
+        "model_sha256": adapted_sha256,
         "target_images": len(listed.cases),
         "target_subjects": len({case.subject for case in listed.cases}),
         "split": listed.split,
         "split_source": listed.split_source,
+        "split_missing_subjects": len(listed.missing),
+        "structures_without_prototype": loaded.without_prototype,
         "data_warnings": [*listed.warnings, *dataset.doubts],
         "target_labels_read": oracle,
         "verdict": "unsure",
         "reasons": [NOT_JUDGED]
-        + (["a benchmark: target labels set the class proportions"] if oracle else []),
-        "signals": signals,
+        + (["a benchmark: target labels set the class proportions"] if oracle else [])
+        + gaps,
+        **found.record,
         "history": [{"iteration": i, "name": n, "value": v} for i, n, v in trainer.history.rows],
         "versions": package_versions(),
         "intended_use": "research; not for diagnosis",
     }
-    weights = weights_file(network)
     write_case_numbers(out, listed.cases, dataset.root)
     write_atomically(out / "adapted.pt", weights)
     write_atomically(out / "model.pt", weights)
-    write_pictures(out / "figures", pictures)
+    write_pictures(out / "figures", found.pictures)
     write_bundle(out / "bundle", Path(bundle_root), configuration, out / "model.pt", Path(release))
     write_json(out / "adaptation.json", record)
     report_of_run(out)
     trainer.finish()
-    logger.info("adapted by %s on %d scans", chosen.name, len(listed.cases))
+    logger.info(
+        "adapted by %s on %d scans; report.html, model.pt and bundle/ are in the output folder",
+        chosen.name,
+        len(listed.cases),
+    )
 
 
 def warn_of_finished_run(folder: Path, product: str) -> None:

@@ -66,6 +66,7 @@ def make_summary(make_score: MakeScore) -> MakeSummary:
                 "hd95_mm": None,
                 "hd_mm": None,
                 "state": "one_empty",
+                "predicted_ml": 0.0,
             }
             scores.append(
                 make_score(case, "spleen", **(gone if case <= missed else {"dice": dice, "assd_mm": assd}))

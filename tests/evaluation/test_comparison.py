@@ -10,10 +10,11 @@ import pytest
 from monai_sfda.evaluation.comparison import (
     METRIC_DISPLAY,
     disagreements,
-    gap_closed,
     metric_table,
+    result_name,
     undefined_rows,
 )
+from monai_sfda.evaluation.gap import BELOW_BLOB, NO_ROOM, gap_closed
 
 MakeSummary = Callable[..., dict[str, Any]]
 DICE, ASSD = METRIC_DISPLAY[0], METRIC_DISPLAY[1]
@@ -62,7 +63,9 @@ def test_a_distance_over_fewer_cases_is_neither_better_nor_worse(make_summary: M
     assert (spleen.change, spleen.direction, spleen.uncertain) == ("+1.00", "", True)
     assert (mean.direction, mean.uncertain) == ("", True)
     assert [row.direction for row in metric_table(results, DICE).rows] == ["better"] * 3
-    assert undefined_rows(results) == [("unadapted", "spleen", 0, 3)]
+    assert undefined_rows(results) == [("unadapted", "spleen", "0", "3", "0")]
+    del results["unadapted"]["one_empty"]  # as an earlier version wrote it
+    assert undefined_rows(results)[0][3:] == ("3 missed or invented", "\N{EN DASH}")
 
 
 def test_results_of_other_cases_are_not_compared(make_summary: MakeSummary) -> None:
@@ -75,3 +78,42 @@ def test_results_of_other_cases_are_not_compared(make_summary: MakeSummary) -> N
         in disagreements({"unadapted": make_summary(0.4), "adapted": make_summary(0.4) | largest})[0]
     )
     assert disagreements({"centre blob": make_summary(0.1, split="val"), "adapted": make_summary(0.4)}) == []
+
+
+def test_no_gap_is_stated_to_a_bound_that_bounds_nothing(make_summary: MakeSummary) -> None:
+    def mean_row(bound: float, **others: Any) -> Any:
+        results = {"unadapted": make_summary(0.4), "adapted": make_summary(0.5)} | others
+        return metric_table(results | {"supervised bound": make_summary(bound)}, DICE).rows[-1]
+
+    blob = {"centre blob": make_summary(0.6)}
+    assert (mean_row(0.9, **blob).gap, mean_row(0.9, **blob).withheld) == ("20%", None)
+    for row, reason in ((mean_row(0.55, **blob), BELOW_BLOB), (mean_row(0.4), NO_ROOM)):
+        assert (row.gap, row.withheld) == ("\N{EN DASH}", reason)
+    low_blob = {"centre blob": make_summary(0.1)}
+    assert mean_row(0.3, **low_blob).withheld == NO_ROOM
+
+
+def test_a_distance_is_bounded_from_below(make_summary: MakeSummary) -> None:
+    results = {
+        "unadapted": make_summary(0.4, assd=10.0),
+        "adapted": make_summary(0.8, assd=4.0),
+        "supervised bound": make_summary(0.9, assd=3.0),
+        "centre blob": make_summary(0.1, assd=2.0),
+    }
+    table = metric_table(results, ASSD)
+    assert {row.withheld for row in table.rows} == {BELOW_BLOB}
+    assert table.withheld == (BELOW_BLOB,)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("bound", "supervised bound"),
+        ("supervised_bound", "supervised bound"),
+        ("centre_blob", "centre blob"),
+        ("adapted", "adapted"),
+        ("other_model", "other_model"),
+    ],
+)
+def test_results_are_known_by_their_short_names_too(given: str, name: str) -> None:
+    assert result_name(given) == name

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from monai_sfda.catalog import ABDOMEN, Structure
 from monai_sfda.errors import DataError
-from monai_sfda.evaluation.charts import spread_over_seeds
-from monai_sfda.evaluation.embedding_figures import Scatter, response_grid, scatter_grid
+from monai_sfda.evaluation.charts import quiet, spread_over_seeds
 from monai_sfda.evaluation.figures import bars, color_of, curves, overlay, overlay_grid
+from monai_sfda.evaluation.network_figures import Scatter, response_grid, scatter_grid
 
 PURE = (
     Structure("red", 1, (255, 0, 0), ("", "")),
@@ -178,3 +179,12 @@ def test_bars_over_seeds_are_as_long_as_the_means() -> None:
     assert np.median(lengths[second]) / np.median(lengths[first]) == pytest.approx(2.0, rel=0.05)
     with pytest.raises(DataError, match="no score"):
         spread_over_seeds({"a": {}})
+
+
+def test_axes_show_values_themselves_and_not_an_offset_from_one() -> None:
+    panel = Figure().subplots()
+    panel.plot([0, 1], [0.95539, 0.9554])
+    quiet(panel)
+    panel.figure.canvas.draw()
+    assert panel.yaxis.get_offset_text().get_text() == ""
+    assert all(label.get_text().startswith("0.955") for label in panel.get_yticklabels())

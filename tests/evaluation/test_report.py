@@ -12,8 +12,10 @@ import pytest
 
 from monai_sfda.errors import DataError, SettingError
 from monai_sfda.evaluation.figures import overlay
+from monai_sfda.evaluation.metrics import StructureScore
 from monai_sfda.evaluation.report import ReportContent, render_report, write_report
 
+MakeScore = Callable[..., StructureScore]
 MakeSummary = Callable[..., dict[str, Any]]
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 HOSTILE = (
@@ -76,7 +78,15 @@ def content(make_summary: MakeSummary) -> ReportContent:
         versions={"monai": "1.6.1"},
         split="test, 12 cases",
         notes=["Case 3 has thick slices."],
-        volumes={2: {"liver": 1412.34, "left_kidney": None}, 1: {"liver": 1500.0, "left_kidney": 150.0}},
+        volumes={
+            "before": {2: {"liver": 1400.0, "left_kidney": None}, 1: {"liver": 1600.0, "left_kidney": 100.0}},
+            "after": {2: {"liver": 1412.34, "left_kidney": None}, 1: {"liver": 1500.0, "left_kidney": 150.0}},
+        },
+        volumes_cut=[2],
+        signals={
+            moment: {"entropy": entropy, "class_ratio": {"background": 0.9, "left_kidney": share}}
+            for moment, entropy, share in (("before", 0.021, 0.0014), ("after", 0.0239, 0.0043))
+        },
     )
 
 
@@ -106,6 +116,7 @@ def test_the_report_says_what_happened(content: ReportContent) -> None:
     text = Page(render_report(content)).text
     for words in (
         "Adaptation of the abdomen model",
+        "It shows slices of the scans: it may go only where they may.",
         "Abdominal organs, CHAOS MR to BTCV CT",
         "Not for diagnosis",
         "Verdict: Accepted",
@@ -114,14 +125,20 @@ def test_the_report_says_what_happened(content: ReportContent) -> None:
         "patient's right is on the left of the image",
         "No scan, label or per-patient record of the source was read.",
         "No label of the target was read",
-        "test, 12 cases",
+        "adapted to test, 12 cases",
         "Case 3 has thick slices.",
         "learning_rate 5e-05",
         "method_settings.projections 100",
         "monai 1.6.1",
-        "1 1500.0 150.0 2 1412.3",
+        "before 1500.0 1400.0 to 1600.0 100.0 100.0 to 100.0",
+        "A1 1600.0 → 1500.0 100.0 → 150.0 A2* 1400.0 → 1412.3 – → –",
+        "* The slices of A2 are larger than the network's input and were cut at the centre",
+        "0.0210 before, 0.0239 after (nats a pixel)",
+        "Lower does not mean better",
+        "left kidney 0.14 0.43",
+        "A1 and E1 are not the same case",
         f"divided by n {MINUS} 1",
-        "unadapted spleen 0 2",
+        "unadapted spleen 0 2 0",
     ):
         assert words in text, words
     assert "Phantom" not in text
@@ -154,13 +171,13 @@ def test_phantom_results_are_named_so(content: ReportContent) -> None:
     text = Page(render_report(content)).text
     assert "Phantom results. All scans are simulated" in text
     assert "Scores on phantoms" in text
-    assert "Predicted volumes on phantoms" in text
+    assert "Predicted volumes of the scans adapted to, phantoms" in text
 
 
 def test_hostile_texts_stay_text(content: ReportContent) -> None:
     plain = [tag for tag, _ in Page(render_report(content)).elements]
     content.title = content.method = content.split = HOSTILE
-    content.reasons = content.notes = [HOSTILE]
+    content.reasons = content.notes = content.warnings = [HOSTILE]
     content.settings = {"learning_rate": HOSTILE, "method_settings": {HOSTILE: HOSTILE}}
     content.versions = {HOSTILE: HOSTILE}
     content.overlays = [(HOSTILE, content.overlays[0][1])]
@@ -180,13 +197,20 @@ def test_file_names_and_folders_are_withheld(content: ReportContent) -> None:
     content.settings = {"dataset_dir": "SMITH_JOHN", "remark": secret, "image": Path("SMITH_JOHN")}
     content.overlays = [(secret, content.overlays[0][1])]
     content.history = [(0, secret, 1.0)]
+    content.warnings = [f"read {secret}"]
+    content.embedding = (secret, content.overlays[0][1])
     content.results = {**content.results, secret: content.results["adapted"]}
     assert "SMITH" not in render_report(content)
 
 
 @pytest.mark.parametrize(
     ("verdict", "words"),
-    [("accept", "Accepted"), ("reject", "Rejected"), ("unsure", "Unsure"), (None, "Not judged")],
+    [
+        ("accept", "Accepted"),
+        ("reject", "Rejected"),
+        ("unsure", "Unsure"),
+        (None, "Unsure (not judged by a guard)"),
+    ],
 )
 def test_every_verdict_makes_a_report_without_anything_else(verdict: str | None, words: str) -> None:
     page = Page(render_report(ReportContent(title="Run", task="my own task", method="tent", verdict=verdict)))
@@ -244,3 +268,81 @@ def test_a_run_that_read_the_source_is_not_called_source_free() -> None:
     text = Page(render_report(content)).text
     assert "It is not source-free." in text
     assert "record of the source was read" not in text
+
+
+def scored(make_score: MakeScore, cases: int, dice: float) -> list[StructureScore]:
+    return [make_score(case, "left_kidney", dice=dice + 0.01 * case) for case in range(1, cases + 1)]
+
+
+@pytest.mark.parametrize(("cases", "folded"), [(1, False), (12, False), (13, True)])
+def test_cases_stand_one_by_one_and_many_are_folded(
+    content: ReportContent, make_score: MakeScore, cases: int, folded: bool
+) -> None:
+    after = [*scored(make_score, cases - 1, 0.6), make_score(cases, "left_kidney", dice=0.1)]
+    content.scores = {"unadapted": scored(make_score, cases, 0.4), "adapted": after}
+    content.volumes = {"after": {case: {"liver": 1000.0 + case} for case in range(1, cases + 1)}}
+    page = Page(render_report(content))
+    assert [("open" not in attributes) for attributes in page.all("details")] == [folded, folded]
+    assert f"E{cases} {0.4 + 0.01 * cases:.3f} → 0.100 worse" in page.text
+    assert f"worse by over 0.05 1 of {cases}" in page.text
+    noun = "case" if cases == 1 else "cases"
+    assert f"In 1 of the {cases} evaluated {noun} some structure lost more than 0.05 Dice" in page.text
+    assert f"left kidney in 1 of {cases}" in page.text
+    assert f"A{cases} – → {1000 + cases}.0" in page.text
+    content.scores = {"unadapted": after, "adapted": after}
+    assert "No structure of the" in Page(render_report(content)).text
+
+
+def test_scores_of_results_that_may_not_be_compared_are_not_joined(
+    content: ReportContent, make_score: MakeScore, make_summary: MakeSummary
+) -> None:
+    content.scores = {name: scored(make_score, 2, 0.4) for name in ("unadapted", "adapted")}
+    content.results = {"unadapted": make_summary(0.4), "adapted": make_summary(0.8, split="val")}
+    assert "Case by case" not in Page(render_report(content)).text
+
+
+def test_a_gap_that_cannot_be_stated_is_a_dash_with_its_reason(make_summary: MakeSummary) -> None:
+    def page(bound: float, **others: Any) -> str:
+        results = {"unadapted": make_summary(0.4), "adapted": make_summary(0.5)} | others
+        results["supervised bound"] = make_summary(bound)
+        report = ReportContent(title="Run", task="abdomen", method="sfs", results=results)
+        return Page(render_report(report)).text
+
+    assert "Gap to the bound (0.300) closed – the bound is no better than unadapted" in page(0.3)
+    assert "‡ The bound is no better than the unadapted model here" in page(0.3)
+    blob = page(0.6, **{"centre blob": make_summary(0.7)})
+    assert "closed – the bound does not beat the centre blob" in blob
+    assert "§ The bound does not beat the centre blob here" in blob
+    assert "The adapted model and the supervised bound do not beat the centre blob" in blob
+    assert "Gap to the bound (0.900) closed 20%" in page(0.9)
+    absent = make_summary(0.4)
+    absent["dice"]["per_class"]["spleen"]["n"], absent["undefined"]["spleen"]["one_empty"] = 11, 1
+    other_cases = page(0.9, adapted=absent)
+    assert "Gap to the bound (0.900) closed – the means may be over different cases" in other_cases
+
+
+def test_overlap_and_distance_that_disagree_are_pointed_out(make_summary: MakeSummary) -> None:
+    def page(after: float, assd: float) -> str:
+        results = {"unadapted": make_summary(0.4, assd=5.0), "adapted": make_summary(after, assd=assd)}
+        report = ReportContent(title="Run", task="abdomen", method="sfs", results=results)
+        return Page(render_report(report)).text
+
+    assert "Mean Dice got better, but the mean surface distance (ASSD) got worse: 5.0 mm before" in page(
+        0.8, 9.0
+    )
+    assert "Mean Dice got worse, but" in page(0.3, 4.0)
+    assert "surface distance (ASSD) got" not in page(0.8, 4.0)
+    assert "worse than the unadapted one" in page(0.3, 9.0)
+
+
+def test_without_an_evaluation_the_report_says_that_nothing_was_measured() -> None:
+    text = Page(render_report(ReportContent(title="Run", task="abdomen", method="sfs"))).text
+    assert "No evaluation is part of this report" in text
+
+
+def test_the_embedding_and_its_caption_are_shown(content: ReportContent) -> None:
+    before = len(Page(render_report(content)).all("img"))
+    content.embedding = ("What to look for: dots", content.overlays[0][1])
+    page = Page(render_report(content))
+    assert len(page.all("img")) == before + 1
+    assert "What to look for: dots" in page.text

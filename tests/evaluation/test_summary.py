@@ -14,6 +14,7 @@ import pytest
 from monai_sfda.errors import DataError, OutputError
 from monai_sfda.evaluation.metrics import StructureScore, score_case
 from monai_sfda.evaluation.summary import read_summary, summarise, write_metrics, write_summary
+from monai_sfda.evaluation.summary_table import summary_table
 
 MakeScore = Callable[..., StructureScore]
 MakeSummary = Callable[..., dict[str, Any]]
@@ -30,7 +31,9 @@ def test_a_summary_averages_cases_then_classes_and_counts_what_is_undefined(make
         make_score(1, "liver", dice=0.9, assd_mm=1.0),
         make_score(1, "spleen", dice=0.5, assd_mm=4.0),
         make_score(2, "liver", dice=0.7, assd_mm=3.0),
-        make_score(2, "spleen", **GONE | {"dice": 0.0, "iou": 0.0, "state": "one_empty"}),
+        make_score(
+            2, "spleen", **GONE | {"dice": 0.0, "iou": 0.0, "state": "one_empty", "predicted_ml": 0.0}
+        ),
         make_score(3, "liver", dice=0.8, assd_mm=2.0),
         make_score(3, "spleen", **GONE | {"dice": None, "state": "both_empty"}),
     ]
@@ -38,7 +41,7 @@ def test_a_summary_averages_cases_then_classes_and_counts_what_is_undefined(make
     assert list(summary) == [
         *("task", "domain", "split", "cases"),
         *("dice", "iou", "assd_mm", "hd95_mm", "hd_mm"),
-        *("undefined", "protocol"),
+        *("undefined", "one_empty", "protocol"),
     ]
     assert summary["dice"]["per_class"]["liver"] == pytest.approx({"mean": 0.8, "std": 0.1, "n": 3})
     assert summary["dice"]["per_class"]["spleen"] == pytest.approx(
@@ -50,6 +53,10 @@ def test_a_summary_averages_cases_then_classes_and_counts_what_is_undefined(make
     assert summary["undefined"] == {
         "liver": {"both_empty": 0, "one_empty": 0},
         "spleen": {"both_empty": 1, "one_empty": 1},
+    }
+    assert summary["one_empty"] == {
+        "liver": {"missed": 0, "invented": 0},
+        "spleen": {"missed": 1, "invented": 0},
     }
     assert summary["protocol"] == PROTOCOL
 
@@ -88,6 +95,7 @@ def test_a_summary_of_empty_volumes_is_strict_json_and_reads_back(tmp_path: Path
     write_summary(path, summary)
     assert json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse) == summary
     assert read_summary(path) == summary
+    assert summary["one_empty"]["liver"] == {"missed": 0, "invented": 1}
     assert [entry.name for entry in path.parent.iterdir()] == ["summary.json"]
 
 
@@ -151,3 +159,15 @@ def test_metrics_csv_has_a_row_a_case_and_structure_and_no_file_name(
     ]
     assert float(rows[0]["dice"]) == 1 / 3
     assert (rows[1]["dice"], rows[1]["hd_mm"], rows[1]["predicted_ml"]) == ("", "", "0.0")
+
+
+def test_the_table_of_a_summary_has_three_digits_and_dashes(make_score: MakeScore) -> None:
+    empty = make_score(1, "left_kidney", **GONE | {"dice": None, "state": "both_empty"})
+    lines = summary_table(summary_of([make_score(1, "liver", dice=2 / 3, assd_mm=1.23456), empty], 1))
+    assert [line.split() for line in lines.splitlines()] == [
+        ["domain", "target,", "split", "test,", "1", "case"],
+        ["structure", "Dice", "std", "n", "ASSD", "mm"],
+        ["liver", "0.667", "-", "1", "1.235"],
+        ["left", "kidney", "-", "-", "0", "-"],
+        ["mean", "of", "structures", "0.667", "1.235"],
+    ]

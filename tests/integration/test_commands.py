@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 
 import nibabel as nib
@@ -55,6 +56,14 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
     assert record["target_images"] == 3
     assert (out2 / "model.pt").read_bytes() == (out2 / "adapted.pt").read_bytes()
     assert {h["name"] for h in record["history"]} >= {"alignment", "classifier"}
+    manifest = strict_json(out / "release" / "release.json")
+    assert record["source_model_sha256"] == manifest["files"]["model.pt"]
+    assert record["adapted_sha256"] == hashlib.sha256((out2 / "adapted.pt").read_bytes()).hexdigest()
+    for moment in ("before", "after"):
+        assert list(record["volumes_ml"][moment]) == ["1", "2", "3"]
+        assert set(record["volumes_ml"][moment]["1"]) == {s.name for s in TASK.structures}
+    assert (out2 / "figures" / "embedding.png").is_file()
+    assert done.stdout.strip().splitlines()[-1].endswith("model.pt and bundle/ are in the output folder")
     page = (out2 / "report.html").read_text(encoding="utf-8")
     assert "not for diagnosis" in page.lower()
     assert "img00" not in page
@@ -80,6 +89,10 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
         1,
     )
     assert set(summary["dice"]["per_class"]) == {s.name for s in TASK.structures}
+    assert summary["checkpoint_sha256"] == record["adapted_sha256"]
+    assert "domain target, split test, 1 case" in done.stdout
+    assert "right kidney" in done.stdout
+    assert str(tmp_path) not in done.stdout.split("parsing config_file")[-1]
     with (out3 / "metrics.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(TASK.structures)

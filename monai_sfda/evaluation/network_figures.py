@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from monai_sfda.catalog import Structure
 from monai_sfda.errors import DataError
-from monai_sfda.evaluation.charts import png
+from monai_sfda.evaluation.charts import INK, png
 from monai_sfda.evaluation.figures import color_of
 from monai_sfda.evaluation.slices import radiological
 
-_INK = "#1f2a37"
 _FRAME = "#d9dee5"
 _BACKGROUND_CLASS = "#9aa3ad"
 
@@ -64,7 +63,7 @@ def scatter_grid(
         facecolor="white",
         layout="constrained",
     )
-    figure.suptitle(heading, fontsize=10, color=_INK)
+    figure.suptitle(heading, fontsize=10, color=INK)
     axes = figure.subplots(count, columns, squeeze=False)
     everything = np.concatenate([panel.points for panel in panels])
     low, high = everything.min(axis=0), everything.max(axis=0)
@@ -102,7 +101,7 @@ def _draw_cloud(panel: Axes, scatter: Scatter, structures: Sequence[Structure]) 
     order = np.random.default_rng(0).permutation(len(scatter.points))
     colors = [_color(int(k), structures) for k in scatter.classes[order]]
     panel.scatter(scatter.points[order, 0], scatter.points[order, 1], c=colors, s=4, linewidths=0, alpha=0.7)
-    panel.set_title(scatter.title, fontsize=9, color=_INK, loc="left", parse_math=False)
+    panel.set_title(scatter.title, fontsize=9, color=INK, loc="left", parse_math=False)
     panel.set_xticks([])
     panel.set_yticks([])
     for spine in panel.spines.values():
@@ -149,7 +148,7 @@ def response_grid(
         )
     filters = len(before)
     figure = Figure(figsize=(1.45 * (filters + 1), 5.2), facecolor="white", layout="constrained")
-    figure.suptitle(heading, fontsize=10, color=_INK)
+    figure.suptitle(heading, fontsize=10, color=INK)
     panels = figure.subplots(3, filters + 1, squeeze=False)
     for panel in panels.ravel():
         panel.set_xticks([])
@@ -158,7 +157,7 @@ def response_grid(
             spine.set_visible(False)
     low, high = np.percentile(image, (1.0, 99.5))
     panels[0, 0].imshow(radiological(image), cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
-    panels[0, 0].set_title("slice", fontsize=9, color=_INK)
+    panels[0, 0].set_title("slice", fontsize=9, color=INK)
     for row in (1, 2):
         panels[row, 0].set_visible(False)
     for j in range(filters):
@@ -174,8 +173,8 @@ def response_grid(
             panel = panels[row, j + 1]
             panel.imshow(radiological(plane), cmap="gray", vmin=darkest, vmax=max(lightest, darkest + 1e-9))
             if j == 0:
-                panel.set_ylabel(name, fontsize=9, color=_INK)
-        panels[0, j + 1].set_title(titles[j], fontsize=9, color=_INK, parse_math=False)
+                panel.set_ylabel(name, fontsize=9, color=INK)
+        panels[0, j + 1].set_title(titles[j], fontsize=9, color=INK, parse_math=False)
         share = float(difference.max()) / max(most - least, 1e-9)
-        panels[2, j + 1].set_xlabel(f"up to {share:.1%}", fontsize=8, color=_INK)
+        panels[2, j + 1].set_xlabel(f"up to {share:.1%}", fontsize=8, color=INK)
     return png(figure)

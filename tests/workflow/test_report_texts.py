@@ -1,0 +1,35 @@
+"""What a record says in the report's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from monai_sfda.workflow.report import adapted_to, data_warnings
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "24 unlabelled target scans of 24 subjects (train split)"),
+        (
+            {"target_images": 9, "target_subjects": 9, "split_missing_subjects": 15},
+            "9 unlabelled target scans of 9 subjects (9 of the 24 subjects of the official train split)",
+        ),
+        (
+            {"target_images": 1, "target_subjects": 1, "split": "all", "split_source": "all scans given"},
+            "1 unlabelled target scan of 1 subject (all scans given)",
+        ),
+    ],
+)
+def test_what_was_adapted_to_in_words(changes, text):
+    record = {"target_images": 24, "target_subjects": 24, "split": "train", "split_source": "ours"}
+    assert adapted_to(record | changes) == text
+
+
+def test_doubts_about_scans_are_told_from_remarks_on_the_list():
+    record = {"data_warnings": ["scan 3: no value below -50 HU", "9 of the 24 subjects are there."]}
+    assert data_warnings(record) == (
+        ["Scan A3: no value below -50 HU."],
+        ["9 of the 24 subjects are there."],
+    )
+    assert data_warnings({}) == ([], [])

@@ -118,7 +118,8 @@ _PAPER_1 = (
         "rho",
         "Confidence threshold rho of the prototypes",
         "Prototypes refitted from the same source model with rho 0, 0.8 and 0.97, then SFS to each. A "
-        "higher rho keeps confident pixels alone: the classes' pseudo-samples lie further apart.",
+        "higher rho keeps confident pixels alone, so that pseudo-samples of two classes should lie further "
+        "apart.",
         "Figure 4 (cardiac): at rho 0.97 the prototypes are well separated, at 0 only some classes are; no "
         "Dice is given. Good separability is observed for rho of 0.9 and more.",
         (

@@ -17,7 +17,10 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
-from monai_sfda.data.listing import CaseList
+from monai_sfda.catalog import ABDOMEN
+from monai_sfda.data.case import Case
+from monai_sfda.data.listing import CaseList, read_case
+from monai_sfda.data.scan import Scan
 
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4.1"
@@ -232,3 +235,18 @@ def class_volume(dtype: type = np.uint8) -> np.ndarray:
 
 def subjects(listed: CaseList) -> list[str]:
     return [c.subject for c in listed.cases]
+
+
+def case_of(
+    root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"
+) -> Case:
+    names = (image,) if isinstance(image, str) else image
+    return Case(1, "s", tuple(root / n for n in names), root / label if label else None, reader, root=root)
+
+
+def read(
+    root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"
+) -> tuple[Scan, NDArray[np.uint8] | None]:
+    """A case of the abdomen's target."""
+    case = case_of(root, image, label, reader)
+    return read_case(case, ABDOMEN, "target", with_label=label is not None)

@@ -13,26 +13,13 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from monai_sfda.catalog import ABDOMEN
-from monai_sfda.data.case import Case
-from monai_sfda.data.listing import check_cases, read_case
+from monai_sfda.data.listing import check_cases
 from monai_sfda.errors import DataError
 
 from . import build
 
 MATRIX = build.affine((1.0, 1.0, 3.0))
 SHAPE = (9, 8, 6)
-
-
-def case_of(
-    root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"
-) -> Case:
-    names = (image,) if isinstance(image, str) else image
-    return Case(1, "s", tuple(root / n for n in names), root / label if label else None, reader, root=root)
-
-
-def read(root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"):
-    case = case_of(root, image, label, reader)
-    return read_case(case, ABDOMEN, "target", with_label=label is not None)
 
 
 def nan_image() -> np.ndarray:
@@ -149,7 +136,7 @@ def test_bad_image(tmp_path: Path, name: str) -> None:
     (tmp_path / "sub").mkdir()
     spoil(tmp_path / "sub" / file)
     with pytest.raises(DataError, match=message) as caught:
-        read(tmp_path, f"sub/{file}")
+        build.read(tmp_path, f"sub/{file}")
     assert f" in sub/{file}: " in str(caught.value)
     assert caught.value.remedy
 
@@ -159,7 +146,7 @@ def test_name_and_content_may_disagree_about_compression(tmp_path: Path, name: s
     array = build.volume()
     data = nib.Nifti1Image(array, MATRIX).to_bytes()
     (tmp_path / name).write_bytes(data if name.endswith("gz") else gzip.compress(data))
-    np.testing.assert_array_equal(read(tmp_path, name)[0].array[0], array)
+    np.testing.assert_array_equal(build.read(tmp_path, name)[0].array[0], array)
 
 
 def test_a_fourth_axis_of_one_is_dropped_and_values_are_scaled(tmp_path: Path) -> None:
@@ -169,7 +156,7 @@ def test_a_fourth_axis_of_one_is_dropped_and_values_are_scaled(tmp_path: Path) -
     (tmp_path / "a.nii").write_bytes(image.to_bytes())
     nib.save(image, tmp_path / "a.nii")
     expected = np.asarray(nib.load(tmp_path / "a.nii").dataobj)[..., 0]
-    scan, _ = read(tmp_path, "a.nii")
+    scan, _ = build.read(tmp_path, "a.nii")
     np.testing.assert_allclose(scan.array[0], expected)
 
 
@@ -177,7 +164,7 @@ def test_big_endian(tmp_path: Path) -> None:
     array = build.volume()
     image = nib.Nifti1Image(array.astype(">i2"), MATRIX, header=nib.Nifti1Header(endianness=">"))
     nib.save(image, tmp_path / "a.nii.gz")
-    scan, _ = read(tmp_path, "a.nii.gz")
+    scan, _ = build.read(tmp_path, "a.nii.gz")
     assert scan.array.dtype.isnative
     np.testing.assert_array_equal(scan.array[0], array)
 
@@ -185,7 +172,7 @@ def test_big_endian(tmp_path: Path) -> None:
 def test_channels_are_stacked(tmp_path: Path) -> None:
     for name, seed in (("t1.nii.gz", 1), ("t2.nii.gz", 2)):
         build.write_nifti(tmp_path / name, build.volume(seed=seed), MATRIX)
-    scan, _ = read(tmp_path, ("t1.nii.gz", "t2.nii.gz"))
+    scan, _ = build.read(tmp_path, ("t1.nii.gz", "t2.nii.gz"))
     assert scan.array.shape == (2, *SHAPE)
     np.testing.assert_array_equal(scan.array[1], build.volume(seed=2))
 
@@ -204,7 +191,7 @@ def test_channels_that_do_not_fit(
     build.write_nifti(tmp_path / "t1.nii.gz", build.volume(), MATRIX)
     build.write_nifti(tmp_path / "t2.nii.gz", array, matrix)
     with pytest.raises(DataError, match=message):
-        read(tmp_path, ("t1.nii.gz", "t2.nii.gz"))
+        build.read(tmp_path, ("t1.nii.gz", "t2.nii.gz"))
 
 
 def with_value(value: float, dtype: type = np.float32) -> np.ndarray:
@@ -246,7 +233,7 @@ def test_bad_label(tmp_path: Path, name: str) -> None:
     build.write_nifti(tmp_path / "a.nii.gz", build.volume(), MATRIX)
     build.write_nifti(tmp_path / "a_label.nii.gz", array, matrix)
     with pytest.raises(DataError, match=message) as caught:
-        read(tmp_path, "a.nii.gz", "a_label.nii.gz")
+        build.read(tmp_path, "a.nii.gz", "a_label.nii.gz")
     assert " in a_label.nii.gz: " in str(caught.value)
 
 
@@ -254,7 +241,7 @@ def test_bad_label(tmp_path: Path, name: str) -> None:
 def test_label_types(tmp_path: Path, dtype: type) -> None:
     build.write_nifti(tmp_path / "a.nii.gz", build.volume(), MATRIX)
     build.write_nifti(tmp_path / "a_label.nii.gz", build.class_volume(dtype), MATRIX)
-    _, classes = read(tmp_path, "a.nii.gz", "a_label.nii.gz")
+    _, classes = build.read(tmp_path, "a.nii.gz", "a_label.nii.gz")
     assert classes.dtype == np.uint8
     np.testing.assert_array_equal(classes, build.class_volume())
 
@@ -264,7 +251,7 @@ def test_label_with_turned_axes_comes_back_on_the_scans_grid(tmp_path: Path, axe
     matrix = build.affine((0.7, 0.9, 3.0), angles=(8.0, -5.0, 12.0))
     build.write_nifti(tmp_path / "a.nii.gz", build.volume(), matrix)
     build.write_nifti(tmp_path / "a_label.nii.gz", *build.in_orientation(build.class_volume(), matrix, axes))
-    _, classes = read(tmp_path, "a.nii.gz", "a_label.nii.gz")
+    _, classes = build.read(tmp_path, "a.nii.gz", "a_label.nii.gz")
     np.testing.assert_array_equal(classes, build.class_volume())
     assert min(classes.strides) > 0
 
@@ -272,7 +259,7 @@ def test_label_with_turned_axes_comes_back_on_the_scans_grid(tmp_path: Path, axe
 def test_official_values_become_classes_and_others_background(tmp_path: Path) -> None:
     stored = (np.arange(np.prod(SHAPE)) % 14).reshape(SHAPE).astype(np.uint8)
     build.write_btcv(tmp_path, 1, stored, MATRIX)
-    _, classes = read(
+    _, classes = build.read(
         tmp_path, "RawData/Training/img/img0001.nii.gz", "RawData/Training/label/label0001.nii.gz", "btcv"
     )
     for value, expected in {1: 4, 2: 2, 3: 3, 6: 1, 4: 0, 5: 0, 13: 0, 0: 0}.items():
@@ -284,7 +271,9 @@ def test_check_cases_counts_the_bad_ones_and_summarises_the_good(tmp_path: Path)
     for number in (1, 2, 3, 4):
         build.write_nifti(tmp_path / f"{number}.nii.gz", build.volume(), MATRIX)
         build.write_nifti(tmp_path / f"{number}_label.nii.gz", build.class_volume(), MATRIX)
-        cases.append(replace(case_of(tmp_path, f"{number}.nii.gz", f"{number}_label.nii.gz"), number=number))
+        cases.append(
+            replace(build.case_of(tmp_path, f"{number}.nii.gz", f"{number}_label.nii.gz"), number=number)
+        )
     seen: list[tuple[int, int]] = []
     summaries = check_cases(cases, ABDOMEN, "target", True, lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -303,6 +292,6 @@ def test_check_cases_counts_the_bad_ones_and_summarises_the_good(tmp_path: Path)
 
 def test_check_cases_wants_one_number_of_channels(tmp_path: Path) -> None:
     build.write_nifti(tmp_path / "1.nii.gz", build.volume(), MATRIX)
-    cases = [case_of(tmp_path, "1.nii.gz"), case_of(tmp_path, ("1.nii.gz", "1.nii.gz"))]
+    cases = [build.case_of(tmp_path, "1.nii.gz"), build.case_of(tmp_path, ("1.nii.gz", "1.nii.gz"))]
     with pytest.raises(DataError, match="2 channels where the first scan has 1"):
         check_cases(cases, ABDOMEN, "target", False)

@@ -20,18 +20,6 @@ MATRIX = build.affine((1.0, 1.0, 3.0))
 SHAPE = (9, 8, 6)
 
 
-def case_of(
-    root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"
-) -> Case:
-    names = (image,) if isinstance(image, str) else image
-    return Case(1, "s", tuple(root / n for n in names), root / label if label else None, reader, root=root)
-
-
-def read(root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"):
-    case = case_of(root, image, label, reader)
-    return read_case(case, ABDOMEN, "target", with_label=label is not None)
-
-
 def test_label_pictures(tmp_path: Path) -> None:
     stored = np.choose(build.class_volume(), [0, 63, 126, 189, 252]).astype(np.uint8)
     base = build.write_chaos(tmp_path, 5, stored, MATRIX)

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_sfda.catalog import ABDOMEN
-from monai_sfda.data.case import Case
-from monai_sfda.data.listing import read_case, write_segmentation
+from monai_sfda.data.listing import write_segmentation
 from monai_sfda.data.scan import Scan
 from monai_sfda.errors import OutputError
 
@@ -19,18 +17,6 @@ from . import build
 
 MATRIX = build.affine((1.0, 1.0, 3.0))
 SHAPE = (9, 8, 6)
-
-
-def case_of(
-    root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"
-) -> Case:
-    names = (image,) if isinstance(image, str) else image
-    return Case(1, "s", tuple(root / n for n in names), root / label if label else None, reader, root=root)
-
-
-def read(root: Path, image: str | tuple[str, ...], label: str | None = None, reader: str = "folder"):
-    case = case_of(root, image, label, reader)
-    return read_case(case, ABDOMEN, "target", with_label=label is not None)
 
 
 def scan_of(shape: tuple[int, int, int] = SHAPE) -> Scan:

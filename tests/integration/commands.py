@@ -45,14 +45,27 @@ def run_in_process(bundle: Path, configs: tuple[str, ...], **overrides) -> None:
     workflow.finalize()
 
 
-def run_command(bundle: Path, config_file: str, **overrides) -> subprocess.CompletedProcess[str]:
-    """The command as ARCHITECTURE.md writes it, from the repository's root; both streams in `stdout`."""
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", config_file]
-    command += ["--bundle_root", str(bundle)]
-    for name, value in overrides.items():
-        command += [f"--{name}", str(value)]
+def bundle_command(
+    bundle: Path, configs: tuple[str, ...], *, launcher: tuple[str, ...] = (sys.executable,), **overrides
+) -> list[str]:
+    """The words of `python -m monai.bundle run` on a bundle's configurations, stacked.
+
+    Args:
+        bundle: its folder.
+        configs: names without `.json`.
+        launcher: what starts the module; torchrun's words for several processes.
+        overrides: of the configuration.
+    """
+    files = ",".join(f"'{bundle}/configs/{name}.json'" for name in configs)
+    words = [*launcher, "-m", "monai.bundle", "run", "--config_file", f"[{files}]"]
+    words += ["--bundle_root", str(bundle)]
+    return words + [word for name, value in overrides.items() for word in (f"--{name}", str(value))]
+
+
+def run_words(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """Runs a command from the repository's root; both streams in `stdout`."""
     return subprocess.run(
-        command,
+        words,
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -61,3 +74,10 @@ def run_command(bundle: Path, config_file: str, **overrides) -> subprocess.Compl
         check=False,
         timeout=540,
     )
+
+
+def run_command(bundle: Path, config_file: str, **overrides) -> subprocess.CompletedProcess[str]:
+    """The command as ARCHITECTURE.md writes it, with its own `config_file`."""
+    words = bundle_command(bundle, (), **overrides)
+    words[words.index("--config_file") + 1] = config_file
+    return run_words(words)

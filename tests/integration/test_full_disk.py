@@ -5,14 +5,14 @@ room.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from tests.builders import REPOSITORY
-from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT
+from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT, bundle_command
 
 pytestmark = pytest.mark.long
 
@@ -45,14 +45,6 @@ def inside(tmp_path):
     return small, run
 
 
-def bundle_command(configs, **overrides):
-    files = ",".join(f"'{ABDOMEN}/configs/{name}.json'" for name in configs)
-    words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", f'"[{files}]"']
-    words += ["--bundle_root", str(ABDOMEN)]
-    words += [word for name, value in overrides.items() for word in (f"'--{name}'", f"'{value}'")]
-    return " ".join(words)
-
-
 @pytest.mark.parametrize("job", ["train", "adapt", "inference"])
 def test_a_full_disk_ends_with_our_line_and_nothing_half_written(phantoms, source_run, tmp_path, inside, job):
     small, run = inside
@@ -68,7 +60,7 @@ def test_a_full_disk_ends_with_our_line_and_nothing_half_written(phantoms, sourc
             shutil.copy(path, scans)
         settings |= {"dataset_dir": scans, "checkpoint": source_run / "release" / "model.pt"}
         settings |= {"image_size": 64, "pixel_size_mm": 6.4, "domain": "target"}
-    command = bundle_command((job, "small"), **settings)
+    command = shlex.join(bundle_command(ABDOMEN, (job, "small"), **settings))
     size = "20k" if job == "inference" else "300k"
     done = run(size, f"{command}; code=$?; find {small} -type f | sed 's/^/left: /'; exit $code")
     assert done.returncode == 1, done.stdout
@@ -84,13 +76,8 @@ def test_a_full_disk_ends_with_our_line_and_nothing_half_written(phantoms, sourc
 
 def test_a_run_that_met_a_full_disk_goes_on_when_there_is_room(phantoms, source_run, tmp_path, inside):
     small, run = inside
-    command = bundle_command(
-        ("adapt", "small"),
-        dataset_dir=phantoms,
-        output_dir=small / "out",
-        release=source_run / "release",
-        **QUICK_ADAPT,
-    )
+    settings = {"dataset_dir": phantoms, "output_dir": small / "out", "release": source_run / "release"}
+    command = shlex.join(bundle_command(ABDOMEN, ("adapt", "small"), **settings, **QUICK_ADAPT))
     script = f"{command}; echo first=$?; mount -o remount,size=50m {small}; {command}; echo second=$?; "
     done = run("300k", script + f"cp {small}/out/adaptation.json {tmp_path}")
     assert "first=1" in done.stdout, done.stdout

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
 from tests.builders import REPOSITORY
-from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT
+from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT, bundle_command
 
 pytestmark = pytest.mark.long
 
 
 def start(configs, log, **overrides):
-    files = ",".join(f"'{ABDOMEN}/configs/{name}.json'" for name in configs)
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", f"[{files}]"]
-    command += ["--bundle_root", str(ABDOMEN)]
-    for name, value in overrides.items():
-        command += [f"--{name}", str(value)]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=log.open("wb"), stderr=subprocess.STDOUT)
+    words = bundle_command(ABDOMEN, configs, **overrides)
+    return subprocess.Popen(words, cwd=REPOSITORY, stdout=log.open("wb"), stderr=subprocess.STDOUT)
 
 
 def wait_for_start(folder, process, runs_before, seconds=120):

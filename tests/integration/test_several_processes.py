@@ -16,32 +16,20 @@ import torch
 from monai_sfda.engines.handlers import read_history
 from monai_sfda.prototypes import Prototypes
 from tests.builders import REPOSITORY
-from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT, run_in_process
+from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT, bundle_command, run_in_process, run_words
 
 
 def torchrun(job, overrides, *, configs=None, processes=2):
     """The command that docs/how_to_several_gpus.md gives, with small.json stacked last."""
-    names = configs or (job, f"multi_gpu_{job}", "small")
-    files = ",".join(f"'{ABDOMEN}/configs/{name}.json'" for name in names)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={processes}", "-m", "monai.bundle", "run", "--config_file", f"[{files}]"]
-    command += ["--bundle_root", str(ABDOMEN)]
-    for name, value in overrides.items():
-        command += [f"--{name}", str(value)]
-    return command
-
-
-def run(command):
-    return subprocess.run(
-        command,
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        timeout=540,
+    launcher = (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={processes}",
     )
+    names = configs or (job, f"multi_gpu_{job}", "small")
+    return bundle_command(ABDOMEN, names, launcher=launcher, **overrides)
 
 
 def same_history(first, second, rel):
@@ -54,7 +42,7 @@ def same_history(first, second, rel):
 
 def test_two_processes_train_and_adapt_as_one(phantoms, source_run, tmp_path):
     train, adapt = tmp_path / "train", tmp_path / "adapt"
-    done = run(torchrun("train", {"dataset_dir": phantoms, "output_dir": train, **QUICK}))
+    done = run_words(torchrun("train", {"dataset_dir": phantoms, "output_dir": train, **QUICK}))
     assert done.returncode == 0, done.stdout
     same_history(train, source_run, rel=0.02)
     here, there = (Prototypes.load(f / "release" / "prototypes.safetensors") for f in (train, source_run))
@@ -72,7 +60,7 @@ def test_two_processes_train_and_adapt_as_one(phantoms, source_run, tmp_path):
         **QUICK_ADAPT,
         "class_proportions": "predicted",
     }
-    done = run(torchrun("adapt", {**settings, "output_dir": adapt}))
+    done = run_words(torchrun("adapt", {**settings, "output_dir": adapt}))
     assert done.returncode == 0, done.stdout
     alone = tmp_path / "alone"
     run_in_process(ABDOMEN, ("adapt", "small"), output_dir=alone, **settings)
@@ -96,7 +84,7 @@ def test_two_processes_train_and_adapt_as_one(phantoms, source_run, tmp_path):
 def test_torchrun_without_the_multi_gpu_file_is_refused(phantoms, tmp_path, job, configs, words):
     """Two processes would train the same model twice into one folder."""
     out = tmp_path / "run"
-    done = run(torchrun(job, {"dataset_dir": phantoms, "output_dir": out}, configs=configs))
+    done = run_words(torchrun(job, {"dataset_dir": phantoms, "output_dir": out}, configs=configs))
     assert done.returncode != 0
     assert words in done.stdout
     assert not out.exists()
@@ -104,7 +92,7 @@ def test_torchrun_without_the_multi_gpu_file_is_refused(phantoms, tmp_path, job,
 
 def test_a_bad_scan_stops_all_processes_before_anything_is_written(phantoms, tmp_path):
     out = tmp_path / "run"
-    done = run(torchrun("train", {"dataset_dir": tmp_path / "nowhere", "output_dir": out, **QUICK}))
+    done = run_words(torchrun("train", {"dataset_dir": tmp_path / "nowhere", "output_dir": out, **QUICK}))
     assert done.returncode != 0
     assert "monai_sfda: error: " in done.stdout
     assert "nowhere" in done.stdout
@@ -123,7 +111,7 @@ def test_stopped_processes_go_on_to_the_same_weights(phantoms, source_run, tmp_p
         "adaptation#epoch_length": 30,
     }
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    done = run(torchrun("adapt", {**settings, "output_dir": whole}))
+    done = run_words(torchrun("adapt", {**settings, "output_dir": whole}))
     assert done.returncode == 0, done.stdout
 
     command = torchrun("adapt", {**settings, "output_dir": parts})
@@ -146,7 +134,7 @@ def test_stopped_processes_go_on_to_the_same_weights(phantoms, source_run, tmp_p
     if how != signal.SIGKILL:
         assert "run the same command again" in text
         assert (parts / "checkpoint.pt").is_file()
-    done = run(command)
+    done = run_words(command)
     assert done.returncode == 0, done.stdout
     if how != signal.SIGKILL:
         assert "going on after iteration" in done.stdout

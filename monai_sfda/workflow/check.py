@@ -80,6 +80,7 @@ def check_data(
             if checked is not None:
                 result.splits.append(checked)
     _judge(result)
+    result.problems = {job: list(dict.fromkeys(problems)) for job, problems in result.problems.items()}
     return result
 
 

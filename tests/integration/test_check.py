@@ -4,6 +4,7 @@ start.
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -68,3 +69,23 @@ def test_command_says_what_is_wrong_and_exits_1(data, tmp_path):
     done = command("check", str(tmp_path / "nowhere"))
     assert done.returncode == 1
     assert "nowhere" in done.stdout
+
+
+def test_a_domain_that_is_not_there_is_said_once(data):
+    shutil.rmtree(next(data.rglob("Train_Sets")))
+    result = check_data(ABDOMEN, data)
+    assert len([line for line in result.problems["train"] if "no CHAOS T2-SPIR MR scans" in line]) == 1
+    assert result.problems["adapt"] == []
+
+
+def test_a_subject_in_two_lists_spoils_the_evaluation(data, tmp_path):
+    items = [
+        {"image": str(image), "label": str(label), "subject": "same"}
+        for image, label in zip(volumes(data)[:2], labels(data)[:2], strict=True)
+    ]
+    datalist = tmp_path / "list.json"
+    content = {"target_train": items[:1], "target_test": items[1:]}
+    datalist.write_text(json.dumps(content), encoding="utf-8")
+    problems = check_data(ABDOMEN, data, datalist=datalist).problems
+    assert problems["adapt"] == []
+    assert "1 subject is in the test list and in the train list" in problems["evaluate"][0]

@@ -87,7 +87,7 @@ def check(
     from rich.table import Table
 
     from monai_sfda.catalog import find_task
-    from monai_sfda.workflow.check import check_data, classes_of, geometry_of
+    from monai_sfda.workflow.check import BOUND, check_data, classes_of, geometry_of
 
     found = find_task(task)
     console = Console() if sys.stdout.isatty() else Console(width=160)
@@ -115,6 +115,8 @@ def check(
     for s in result.splits:
         console.print(f"{s.domain} {s.split}: {s.split_source}", highlight=False)
     for job, problems in result.problems.items():
+        if job == BOUND and not problems:
+            continue  # said only where labels are there and bad: a target needs none
         console.print(f"{job}: {'cannot start' if problems else 'ready'}", highlight=False)
         for problem in problems:
             console.print(f"  {problem}", highlight=False, markup=False)

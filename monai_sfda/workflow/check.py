@@ -13,6 +13,8 @@ from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.release import MINIMUM_SUBJECTS
 
 SPLITS = ("train", "val", "test")
+BOUND = "train --domain target"
+JOBS = ("train", "adapt", "evaluate", BOUND)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class SplitCheck:
         errors: of the bad ones.
         split_source: where the split comes from.
         overlaps: lists of the domain that share subjects with this one, in words.
+        label_errors: of target scans whose image is good: the bound needs the label, adaptation does not.
     """
 
     domain: str
@@ -41,6 +44,7 @@ class SplitCheck:
     errors: tuple[DataError, ...]
     split_source: str
     overlaps: tuple[str, ...] = ()
+    label_errors: tuple[DataError, ...] = ()
 
 
 @dataclass
@@ -49,8 +53,7 @@ class DataCheck:
 
     Attributes:
         splits: one entry a split that has scans.
-        problems: what keeps a job from starting or its result from meaning anything, by job: `train`,
-            `adapt`, `evaluate`.
+        problems: what keeps a job from starting or its result from meaning anything, by job (`JOBS`).
     """
 
     splits: list[SplitCheck] = field(default_factory=list)
@@ -72,7 +75,7 @@ def check_data(
         datalist: JSON that replaces the official layouts.
         progress: called with (what is read, done, in all).
     """
-    result = DataCheck(problems={"train": [], "adapt": [], "evaluate": []})
+    result = DataCheck(problems={job: [] for job in JOBS})
     for domain in ("source", "target"):
         seen: set[tuple[Path, ...]] = set()
         for split in SPLITS:
@@ -117,6 +120,12 @@ def _check_split(
             progress(f"{domain} {split}", done, total)
 
     summaries, errors = inspect_cases(fresh, task, domain, labelled, advance, threads=2)
+    label_errors: list[DataError] = []
+    if domain == "target" and split != "test" and labelled and errors:
+        _, image_errors = inspect_cases(fresh, task, domain, False, advance, threads=2)
+        bad_images = {str(error) for error in image_errors}
+        label_errors = [error for error in errors if str(error) not in bad_images]
+        errors = image_errors
     official = None if datalist is not None else len(task.domain(domain).splits.get(split, ()))
     # A target scan needs no label to be adapted to; elsewhere a missing one is an error.
     needed = domain == "source" or split == "test"
@@ -131,6 +140,7 @@ def _check_split(
         tuple(errors + (label_error if needed else [])),
         cases.split_source,
         cases.overlaps,
+        tuple(label_errors),
     )
 
 
@@ -150,6 +160,7 @@ def _judge(result: DataCheck) -> None:
                     result.problems[job].append(f"no {name[0]} scans for the {name[1]} split")
                 continue
             result.problems[job] += [str(error) for error in check.errors]
+            result.problems[BOUND] += [str(error) for error in check.label_errors]
             if job == "evaluate":
                 result.problems[job] += check.overlaps
     source = found.get(("source", "train"))

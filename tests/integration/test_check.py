@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from monai_sfda.catalog import ABDOMEN
-from monai_sfda.workflow.check import check_data, classes_of, geometry_of
+from monai_sfda.workflow.check import BOUND, JOBS, check_data, classes_of, geometry_of
 from tests.integration.test_bad_input import labels, truncate, unknown_value, volumes
 from tests.test_catalog_and_cli import command
 
@@ -27,7 +27,7 @@ def by_split(result):
 
 def test_complete_phantoms_are_ready(data):
     result = check_data(ABDOMEN, data)
-    assert result.problems == {"train": [], "adapt": [], "evaluate": []}
+    assert result.problems == {job: [] for job in JOBS}
     splits = by_split(result)
     train = splits["source", "train"]
     assert (train.subjects, train.expected, len(train.missing)) == (3, 16, 13)
@@ -45,16 +45,17 @@ def test_target_without_labels_is_ready_to_adapt_but_not_to_evaluate(data):
 
 
 @pytest.mark.parametrize(
-    ("victims", "damage", "job"), [(volumes, truncate, "adapt"), (labels, unknown_value, "adapt")]
+    ("victims", "damage", "job"), [(volumes, truncate, "adapt"), (labels, unknown_value, BOUND)]
 )
 def test_every_bad_file_is_named(data, victims, damage, job):
     for victim in victims(data)[:2]:
         damage(victim)
     problems = check_data(ABDOMEN, data).problems
-    named = " ".join(problems["adapt"] + problems["evaluate"])
+    named = " ".join(problems[job] + problems["evaluate"])
     assert all(victim.name in named for victim in victims(data)[:2])
     assert problems["train"] == []
     assert problems[job]
+    assert bool(problems["adapt"]) == (job == "adapt")
 
 
 def test_command_says_what_is_wrong_and_exits_1(data, tmp_path):
@@ -84,7 +85,15 @@ def test_a_subject_in_two_lists_spoils_the_evaluation(data, tmp_path):
         for image, label in zip(volumes(data)[:2], labels(data)[:2], strict=True)
     ]
     datalist = tmp_path / "list.json"
-    content = {"target_train": items[:1], "target_test": items[1:]}
+    stored = {
+        "background": [0, 4, *range(5, 14)],
+        "liver": 6,
+        "right_kidney": 2,
+        "left_kidney": 3,
+        "spleen": 1,
+    }
+    stored["background"].remove(6)
+    content = {"labels": stored, "target_train": items[:1], "target_test": items[1:]}
     datalist.write_text(json.dumps(content), encoding="utf-8")
     problems = check_data(ABDOMEN, data, datalist=datalist).problems
     assert problems["adapt"] == []

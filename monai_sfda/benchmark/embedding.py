@@ -58,7 +58,11 @@ def plane_of(points: Tensor) -> NDArray[np.float32]:
     from umap import UMAP
 
     reducer = UMAP(n_components=2, n_neighbors=15, min_dist=0.1, random_state=SEED, n_jobs=1)
-    return np.asarray(reducer.fit_transform(points.numpy()), dtype=np.float32)
+    threads = torch.get_num_threads()
+    try:
+        return np.asarray(reducer.fit_transform(points.numpy()), dtype=np.float32)
+    finally:
+        torch.set_num_threads(threads)  # numba leaves OpenMP, and torch with it, another number
 
 
 def silhouette(points: Tensor, classes: Tensor) -> float | None:

@@ -81,3 +81,14 @@ def test_responses_are_the_convolutions_own_in_the_order_of_their_calls():
     torch.testing.assert_close(first, expected)
     assert second.shape[1] == convolutions[1].out_channels
     assert not any(m._forward_hooks for m in network.modules())
+
+
+def test_umap_leaves_torch_its_threads():
+    """Results depend on the number of threads in the last digits: a figure must not change a later run."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        plane_of(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

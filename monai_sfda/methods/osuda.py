@@ -34,7 +34,8 @@ Where the paper is wrong or silent:
   a factor, the plain mean beside lambda / C_ref: the same loss as the sum where C_total = C_ref
   (`reference_channels`), here that of a plain 2D U-Net of widths 64 to 1024 with batch norm. `sum` is the
   default.
-- Adam's settings are *ours*; the paper names no optimiser.
+- Adam's settings are *ours*; the paper names no optimiser. The steps are small: entropy falls fastest where
+  small structures turn into background, and L_HBS holds scales and shifts alone, not the other weights.
 
 Ablations: OSUDA-AC (`channel_weighting` off) has a = 1, its mean, so that L_HBS keeps its weight (*ours*).
 OSUDA-SE (`entropy` off): L_HBS starts at its minimum 0 and nothing moves the weights, so that only the
@@ -73,6 +74,7 @@ class OSUDASettings(AdamSettings):
             between.
     """
 
+    learning_rate: float = Field(1e-5, gt=0)
     eta_0: float = Field(1.0, ge=0, le=1)
     time_constant: float = Field(50.0, gt=0)
     eta_decay: bool = True
@@ -145,9 +147,9 @@ class OSUDA(Method[OSUDASettings]):
     def signals(self) -> dict[str, float]:
         """eta, lambda, and the mean over channels of d."""
         return {
-            "osuda/eta": self._blended[0].eta,
-            "osuda/lambda": self._entropy_weight if self.settings.entropy else 0.0,
-            "osuda/distance": float(self._distance().mean()),
+            "eta": self._blended[0].eta,
+            "lambda": self._entropy_weight if self.settings.entropy else 0.0,
+            "distance": float(self._distance().mean()),
         }
 
 

@@ -89,7 +89,7 @@ def tent(datalist, out, **changes):
 MAKERS = [supervised, adaptation, adaptation_to_fixed_samples, osuda, tent]
 LOSSES = {
     supervised: {"dice", "cross_entropy"},
-    osuda: {"consistency", "entropy", "osuda/eta", "osuda/lambda", "osuda/distance"},
+    osuda: {"consistency", "entropy", "eta", "lambda", "distance"},
     tent: {"entropy"},
 }
 

@@ -109,11 +109,12 @@ def test_losses_equal_equations_3_to_6_computed_apart(settings, factor):
     assert float(losses["entropy"]) == pytest.approx(5.0 * entropy, rel=1e-9)
 
 
-def test_gradients_of_the_whole_loss():
-    """By finite differences of scales, shifts and the first convolution, d held as in the code: at a fixed
-    eta = 1 the blended statistics, and so a, do not depend on the weights.
+@pytest.mark.parametrize("settings", [{"eta_0": 1.0}, {"eta_0": 0.3, "channel_weighting": False}])
+def test_gradients_of_the_whole_loss(settings):
+    """By finite differences, of one value of every parameter, where a does not depend on the weights (no
+    gradient flows through it): with the source's statistics alone, and without channel weighting.
     """
-    network, method = set_up(eta_decay=False)
+    network, method = set_up(eta_decay=False, **settings)
     move(network)
     method.start_iteration(1, 10)
 
@@ -142,15 +143,15 @@ def test_schedules_over_the_run():
     for iteration in (1, 21, 51, 101):
         method.start_iteration(iteration, 101)
         seen[iteration] = method.signals()
-    etas = [round(seen[i]["osuda/eta"], 12) for i in seen]
+    etas = [round(seen[i]["eta"], 12) for i in seen]
     assert etas == [round(math.exp(-(i - 1) / 20), 12) for i in seen]
-    assert [seen[i]["osuda/lambda"] for i in seen] == pytest.approx([10.0, 8.0, 5.0, 0.0])
+    assert [seen[i]["lambda"] for i in seen] == pytest.approx([10.0, 8.0, 5.0, 0.0])
     _, method = set_up(eta_0=0.5, eta_decay=False, entropy_weight_start=2.0, entropy_weight_end=4.0)
     method.start_iteration(100, 101)
-    assert method.signals()["osuda/eta"] == 0.5
-    assert method.signals()["osuda/lambda"] == pytest.approx(3.98)
+    assert method.signals()["eta"] == 0.5
+    assert method.signals()["lambda"] == pytest.approx(3.98)
     method.start_iteration(1, 1)
-    assert method.signals()["osuda/lambda"] == 2.0
+    assert method.signals()["lambda"] == 2.0
 
 
 def test_the_first_iteration_predicts_as_the_source_model_does():

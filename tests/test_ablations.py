@@ -10,11 +10,11 @@ from monai_sfda.errors import SettingError
 from monai_sfda.methods import create_method
 from tests.builders import REPOSITORY
 
-ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters")
+ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters", "osuda")
 ARMS = [(name, arm) for name, ablation in ABLATIONS.items() for arm in ablation.arms]
 
 
-def test_the_paper_s_ablations_are_there():
+def test_the_papers_ablations_are_there():
     assert tuple(a.name for a in find_ablations(("all",))) == ISSUE
     assert [a.name for a in find_ablations(("filters", "rho", "rho"))] == ["rho", "filters"]
     assert sorted(arm.rho or 0.97 for arm in ABLATIONS["rho"].arms if arm.rho != 0) == [0.8, 0.97]
@@ -53,6 +53,11 @@ def test_comparing_methods_shares_the_run_of_the_ablations():
     compared = compare_methods({"none": "no adaptation", "sfs": "SFS"})
     assert [arm.method for arm in compared.arms] == ["none", "sfs"]
     assert compared.arms[1].run == ABLATIONS["umap"].arms[0].run
+
+
+def test_comparing_methods_shares_osudas_run():
+    compared = compare_methods({"osuda": "OSUDA"})
+    assert compared.arms[0].run == ABLATIONS["osuda"].arms[0].run
 
 
 def test_every_ablation_is_documented():

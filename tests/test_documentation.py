@@ -23,11 +23,28 @@ def test_relative_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-def test_reference_names_every_key_and_every_setting_of_sfs():
+def test_reference_names_every_key():
     text = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
-    missing = [key for key in TOP_LEVEL_KEYS if f"`{key}`" not in text]
-    missing += [name for name in METHODS["sfs"].settings_class.model_fields if f"`{name}`" not in text]
-    assert missing == []
+    assert [key for key in TOP_LEVEL_KEYS if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_reference_names_every_method_and_its_settings_and_no_others(method):
+    text = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{method.name}` \|", text, re.MULTILINE)
+    settings = set(method.settings_class.model_fields)
+    section = re.search(rf"^### Settings of {method.title}\b.*?(?=^#)", text, re.MULTILINE | re.DOTALL)
+    rows = [] if section is None else re.findall(r"^\| (`[^|]*) \|", section[0], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == settings
+
+
+def test_reference_gives_the_defaults_of_osuda():
+    text = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
+    section = re.search(r"^### Settings of OSUDA\b.*?(?=^#)", text, re.MULTILINE | re.DOTALL)[0]
+    for names, defaults in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", section, re.MULTILINE):
+        for name, default in zip(re.findall(r"`(\w+)`", names), defaults.split(", "), strict=True):
+            own = METHODS["osuda"].settings_class.model_fields[name].default
+            assert str(own).lower() == default or float(own) == float(default), name
 
 
 def test_readme_has_the_two_commands_and_the_architecture_ones():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
-from monai_sfda.data.stacks import StackDataset
+from monai_sfda.data.stacks import StackDataset, share_of
 from monai_sfda.engines.base import StepTrainer
+from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
 from monai_sfda.methods.base import KerasAdam, Method
 from monai_sfda.networks import SegmentationNetwork
@@ -69,6 +71,24 @@ class AdaptationTrainer(StepTrainer):
         )
         self._keras = KerasAdam(adam, self.method.settings, self.learning_rate)
         return adam
+
+    def without_steps(self) -> None:
+        """Lets the method look at the target's slices, without augmentation."""
+        self.method.observe(self._walk)
+
+    def _walk(self) -> Iterator[Tensor]:
+        """The share of all slices that is this process's, in their order."""
+        first, end = share_of(len(self.dataset), processes.rank(), processes.count())
+        with progress_bar(self.title) as progress:
+            for start in range(first, end, self.batch_size):
+                indices = range(start, min(start + self.batch_size, end))
+                batch = torch.stack([self.dataset[i]["image"] for i in indices])
+                yield batch.to(self.state.device)
+                progress(indices.stop - first, end - first)
+
+    def start_iteration(self, iteration: int) -> None:
+        """Tells the method where in the run it is."""
+        self.method.start_iteration(iteration, self.state.max_epochs * self.state.epoch_length)
 
     def before_step(self, iteration: int) -> None:
         """Sets learning rate and eps of this step."""

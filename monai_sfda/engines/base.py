@@ -167,6 +167,12 @@ class StepTrainer(Trainer):
         """Which slices make a batch."""
         return SliceSampler(len(self.dataset), self.batch_size, self.seed)
 
+    def without_steps(self) -> None:
+        """The whole work of a run that takes no steps."""
+
+    def start_iteration(self, iteration: int) -> None:
+        """Called before the losses; iterations count from 1."""
+
     def before_step(self, iteration: int) -> None:
         """Called before the optimiser's step; iterations count from 1."""
 
@@ -227,6 +233,7 @@ class StepTrainer(Trainer):
         fingerprint = processes.on_first(self.fingerprint)
         self.checkpoint = RunCheckpoint(self.output_dir, fingerprint, interval, least)
         if not self.takes_steps():
+            self.without_steps()
             return
         processes.copy_from_first(self.network)
         self.optimizer = self.make_optimizer()
@@ -279,6 +286,7 @@ class StepTrainer(Trainer):
         first, _ = share_of(self.batch_size, rank, processes.count())
         image, label = augment(image, label, self.augmentation, generator, part=(first, self.batch_size))
         self.optimizer.zero_grad(set_to_none=True)
+        self.start_iteration(iteration)
         means: dict[str, Tensor] = {}
         images = image.tensor_split(self.accumulate)
         labels = [None] * len(images) if label is None else label.tensor_split(self.accumulate)

@@ -1,7 +1,18 @@
 """Losses, one idea a file: pure functions of tensors."""
 
+from monai_sfda.losses.batchnorm_consistency import batchnorm_consistency, channel_distance, transferability
 from monai_sfda.losses.cross_entropy import segmentation_cross_entropy
+from monai_sfda.losses.entropy import mean_entropy
 from monai_sfda.losses.sliced_wasserstein import draw_projections, sliced_wasserstein_distance
 from monai_sfda.losses.soft_dice import soft_dice_loss
 
-__all__ = ["draw_projections", "segmentation_cross_entropy", "sliced_wasserstein_distance", "soft_dice_loss"]
+__all__ = [
+    "batchnorm_consistency",
+    "channel_distance",
+    "draw_projections",
+    "mean_entropy",
+    "segmentation_cross_entropy",
+    "sliced_wasserstein_distance",
+    "soft_dice_loss",
+    "transferability",
+]

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_sfda.errors import SettingError, nearest
+from monai_sfda.methods.adabn import AdaBN
 from monai_sfda.methods.base import Method, MethodSettings
 from monai_sfda.methods.none import NoAdaptation
+from monai_sfda.methods.osuda import OSUDA
 from monai_sfda.methods.sfs import SFS
+from monai_sfda.methods.tent import Tent
 
-METHODS: dict[str, type[Method[Any]]] = {method.name: method for method in (NoAdaptation, SFS)}
+METHODS: dict[str, type[Method[Any]]] = {
+    method.name: method for method in (NoAdaptation, AdaBN, Tent, SFS, OSUDA)
+}
 
 
 def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Method[Any]:
@@ -26,4 +31,14 @@ def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Metho
     return METHODS[name](settings)
 
 
-__all__ = ["METHODS", "SFS", "Method", "MethodSettings", "NoAdaptation", "create_method"]
+__all__ = [
+    "METHODS",
+    "OSUDA",
+    "SFS",
+    "AdaBN",
+    "Method",
+    "MethodSettings",
+    "NoAdaptation",
+    "Tent",
+    "create_method",
+]

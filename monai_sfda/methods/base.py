@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_sfda.errors import SettingError, nearest
-from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.networks import SegmentationNetwork, keeps_statistics
 from monai_sfda.release import Release
 
 
@@ -22,7 +23,7 @@ class MethodSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class StepSettings(MethodSettings):
+class AdamSettings(MethodSettings):
     """Settings common to all methods that take optimisation steps.
 
     Attributes:
@@ -31,17 +32,28 @@ class StepSettings(MethodSettings):
         keras_eps: apply eps as Keras does (to the uncorrected root), which matters when it is as large as
             0.1.
         decay: Keras's learning-rate decay a step: lr / (1 + decay t).
-        batchnorm_statistics: `update` (running means follow the target) or `frozen`.
     """
 
     learning_rate: float = Field(1e-4, gt=0)
     adam_eps: float = Field(1e-8, gt=0)
     keras_eps: bool = False
     decay: float = Field(0.0, ge=0)
+
+
+class StepSettings(AdamSettings):
+    """Settings of a method that takes steps and has no mind of its own about batch norm.
+
+    Attributes:
+        batchnorm_statistics: `update` (running means follow the target) or `frozen`.
+    """
+
     batchnorm_statistics: Literal["update", "frozen"] = "update"
 
 
 S = TypeVar("S", bound=MethodSettings)
+Walk = Callable[[], Iterator[Tensor]]
+"""Walks once over all target slices, as they are, in batches (B, C, *spatial) on the network's device; of
+several processes each sees its own share, which may be empty."""
 
 
 class Method(ABC, Generic[S]):
@@ -53,7 +65,7 @@ class Method(ABC, Generic[S]):
         requires: what it needs: `prototypes`, `batchnorm`, `class_ratio`, `source_data`.
         source: the paper.
         settings_class: its settings with the paper's defaults.
-        takes_steps: whether there is anything to optimise.
+        takes_steps: whether there is anything to optimise; if not, `observe` may look at the target.
     """
 
     name: ClassVar[str]
@@ -76,7 +88,7 @@ class Method(ABC, Generic[S]):
         Raises:
             SettingError: when the network or the release lacks what the method needs.
         """
-        if "batchnorm" in self.requires and not any(is_batchnorm(m) for m in network.modules()):
+        if "batchnorm" in self.requires and not any(keeps_statistics(m) for m in network.modules()):
             raise SettingError(
                 f"method '{self.name}' works on batch-norm statistics, and the network has none",
                 remedy="use a network with batch norm, or another method",
@@ -106,8 +118,16 @@ class Method(ABC, Generic[S]):
         self.network.train()
         if getattr(self.settings, "batchnorm_statistics", "update") == "frozen":
             for module in self.network.modules():
-                if is_batchnorm(module):
+                if keeps_statistics(module):
                     module.eval()
+
+    def start_iteration(self, iteration: int, iterations: int) -> None:
+        """Called before the losses of every iteration, for what follows a schedule over the run.
+
+        Args:
+            iteration: counted from 1.
+            iterations: of the whole run.
+        """
 
     @abstractmethod
     def step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -121,6 +141,13 @@ class Method(ABC, Generic[S]):
             batch: `image` (B, C, *spatial), augmented, on the network's device; `label` only in the oracle
                 benchmark.
             generator: source of randomness of this step, on the CPU.
+        """
+
+    def observe(self, walk: Walk) -> None:
+        """What a method that takes no steps (`takes_steps`) does instead; nothing unless it says otherwise.
+
+        Args:
+            walk: each call walks once over all target slices.
         """
 
     def signals(self) -> dict[str, float]:
@@ -164,9 +191,19 @@ def parse_settings(
         ) from error
 
 
-def is_batchnorm(module: nn.Module) -> bool:
-    """Whether a module keeps batch-norm statistics."""
-    return isinstance(module, nn.modules.batchnorm._BatchNorm)
+def affine_batchnorms(network: nn.Module, method: str) -> list[_BatchNorm]:
+    """The batch norms of a network that keep statistics and have a scale and a shift to learn.
+
+    Raises:
+        SettingError: when there is none.
+    """
+    layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and keeps_statistics(m) and m.affine]
+    if not layers:
+        raise SettingError(
+            f"method '{method}' works on scales and shifts of batch norm, and the network has none",
+            remedy="use a network with affine batch norm, or another method",
+        )
+    return layers
 
 
 class KerasAdam:
@@ -177,7 +214,7 @@ class KerasAdam:
     step is 30 times larger. `decay` is Keras's: lr / (1 + decay t), not weight decay.
     """
 
-    def __init__(self, optimizer: torch.optim.Adam, settings: StepSettings, learning_rate: float) -> None:
+    def __init__(self, optimizer: torch.optim.Adam, settings: AdamSettings, learning_rate: float) -> None:
         self.optimizer = optimizer
         self.settings = settings
         self.learning_rate = learning_rate

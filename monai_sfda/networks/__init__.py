@@ -1,7 +1,15 @@
 """Networks as features plus classifier."""
 
-from monai_sfda.networks.batchnorm import synchronise_batchnorm
+from monai_sfda.networks.batchnorm import keeps_statistics, synchronise_batchnorm
+from monai_sfda.networks.blended_batchnorm import BlendedBatchNorm, blend_batchnorms
 from monai_sfda.networks.deeplab import DeepLabV3VGG16
 from monai_sfda.networks.segmentation import SegmentationNetwork
 
-__all__ = ["DeepLabV3VGG16", "SegmentationNetwork", "synchronise_batchnorm"]
+__all__ = [
+    "BlendedBatchNorm",
+    "DeepLabV3VGG16",
+    "SegmentationNetwork",
+    "blend_batchnorms",
+    "keeps_statistics",
+    "synchronise_batchnorm",
+]

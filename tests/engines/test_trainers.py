@@ -77,7 +77,21 @@ def adaptation_to_fixed_samples(datalist, out, **changes):
     return adaptation(datalist, out, pseudo_samples="fixed", **changes)
 
 
-MAKERS = [supervised, adaptation, adaptation_to_fixed_samples]
+def osuda(datalist, out, **changes):
+    method = create_method("osuda", {"learning_rate": 1e-3, "time_constant": 5.0})
+    return adaptation(datalist, out, **({"method": method} | changes))
+
+
+def tent(datalist, out, **changes):
+    return adaptation(datalist, out, **({"method": create_method("tent")} | changes))
+
+
+MAKERS = [supervised, adaptation, adaptation_to_fixed_samples, osuda, tent]
+LOSSES = {
+    supervised: {"dice", "cross_entropy"},
+    osuda: {"consistency", "entropy", "eta", "lambda", "distance"},
+    tent: {"entropy"},
+}
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -87,7 +101,7 @@ def test_run_leaves_history_and_tensorboard(datalist, tmp_path, make):
     trainer.run()
     trainer.finish()
     assert any(not torch.equal(p, q) for p, q in zip(trainer.network.parameters(), before, strict=True))
-    names = {"dice", "cross_entropy"} if make is supervised else {"alignment", "classifier"}
+    names = LOSSES.get(make, {"alignment", "classifier"})
     assert names <= {name for _, name, _ in read_history(tmp_path)}
     with (tmp_path / "history.csv").open(encoding="utf-8") as stream:
         assert next(csv.reader(stream)) == ["iteration", "name", "value"]
@@ -129,7 +143,9 @@ def test_mixed_precision_trains_and_goes_on(datalist, tmp_path, make):
     runs.append(make(datalist, tmp_path / "c", max_epochs=1))
     for trainer in runs:
         trainer.run()
-    mixed, again, full = (trainer.network.classifier.weight.detach() for trainer in runs)
+    mixed, again, full = (
+        torch.cat([p.detach().flatten() for p in trainer.network.parameters()]) for trainer in runs
+    )
     assert torch.isfinite(mixed).all()
     assert torch.equal(mixed, again)
     assert not torch.equal(mixed, full)

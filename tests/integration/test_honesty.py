@@ -24,10 +24,18 @@ def adapt(data, release, out, **overrides):
     return torch.load(out / "adapted.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("class_proportions", ["source", "predicted"])
-def test_same_weights_without_target_labels_and_source_data(
-    phantoms, source_run, tmp_path, class_proportions
-):
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"class_proportions": "source"},
+        {"class_proportions": "predicted"},
+        {"method": "adabn"},
+        {"method": "tent"},
+        {"method": "osuda"},
+    ],
+    ids=lambda overrides: "_".join(overrides.values()),
+)
+def test_same_weights_without_target_labels_and_source_data(phantoms, source_run, tmp_path, method):
     release = tmp_path / "release"
     shutil.copytree(source_run / "release", release)
     opened: list[str] = []
@@ -37,7 +45,7 @@ def test_same_weights_without_target_labels_and_source_data(
             opened.append(arguments[0])
 
     sys.addaudithook(watch)
-    with_all = adapt(phantoms, release, tmp_path / "with", class_proportions=class_proportions)
+    with_all = adapt(phantoms, release, tmp_path / "with", **method)
     mine = [Path(p) for p in opened if p.startswith(str(phantoms))]
     assert mine
     assert {p.parent.name for p in mine} == {"img"}
@@ -46,7 +54,7 @@ def test_same_weights_without_target_labels_and_source_data(
     shutil.copytree(phantoms, bare)
     for folder in [*bare.rglob("label"), *bare.rglob("Train_Sets")]:
         shutil.rmtree(folder)
-    without = adapt(bare, release, tmp_path / "without", class_proportions=class_proportions)
+    without = adapt(bare, release, tmp_path / "without", **method)
     assert with_all.keys() == without.keys()
     assert all(torch.equal(with_all[name], without[name]) for name in with_all)
 

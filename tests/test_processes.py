@@ -22,12 +22,16 @@ from monai_sfda.networks import SegmentationNetwork, synchronise_batchnorm
 from tests.builders import release, small_network, toy_abdomen
 from tests.together import run_together
 
+FEW_POINTS = {"points": 256, "projections": 10}
 JOBS = {
-    "train, Dice": ("train", "dice_cross_entropy"),
-    "train, weighted": ("train", "weighted_cross_entropy"),
-    "SFS, source": ("source", None),
-    "SFS, predicted": ("predicted", None),
-    "SFS, oracle": ("oracle", None),
+    "train, Dice": ("train", {"loss": "dice_cross_entropy"}),
+    "train, weighted": ("train", {"loss": "weighted_cross_entropy"}),
+    "SFS, source": ("sfs", FEW_POINTS | {"class_proportions": "source"}),
+    "SFS, predicted": ("sfs", FEW_POINTS | {"class_proportions": "predicted"}),
+    "SFS, oracle": ("sfs", FEW_POINTS | {"class_proportions": "oracle"}),
+    "AdaEnt, batches": ("adaent", {"ratio_weight": 1.0}),
+    "AdaEnt, images": ("adaent", {"ratio_weight": 1.0, "ratio_over": "image"}),
+    "AdaEnt, tags": ("adaent", {"ratio_weight": 1.0, "prior": "tags"}),
 }
 
 
@@ -191,7 +195,7 @@ def stacks(datalist, domain, labels):
     )
 
 
-def one_job(datalist, out, kind, loss="dice_cross_entropy"):
+def one_job(datalist, out, kind, settings):
     """A short run; the network has batch norm and no dropout, whose draws differ between processes."""
     torch.manual_seed(0)
     network: SegmentationNetwork = small_network()
@@ -206,15 +210,13 @@ def one_job(datalist, out, kind, loss="dice_cross_entropy"):
         "augmentation": {"rotation_degrees": 10.0, "noise": 0.1, "sign_flip": 0.5, "gamma": 0.2},
     }
     if kind == "train":
-        trainer = SupervisedTrainer(
-            network, stacks(datalist, "source", True), settings={"loss": loss}, **options
-        )
+        trainer = SupervisedTrainer(network, stacks(datalist, "source", True), settings=settings, **options)
     else:
-        settings = {"points": 256, "projections": 10, "class_proportions": kind}
+        method = create_method(kind, settings)
         trainer = AdaptationTrainer(
             network,
-            stacks(datalist, "target", kind == "oracle"),
-            method=create_method("sfs", settings),
+            stacks(datalist, "target", bool(method.target_labels_read)),
+            method=method,
             release=release(small_network()),
             learning_rate=1e-4,
             **options,

@@ -1,7 +1,17 @@
 """Losses, one idea a file: pure functions of tensors."""
 
+from monai_sfda.losses.class_ratio import class_ratio_divergence, predicted_class_ratio
 from monai_sfda.losses.cross_entropy import segmentation_cross_entropy
+from monai_sfda.losses.entropy import entropy
 from monai_sfda.losses.sliced_wasserstein import draw_projections, sliced_wasserstein_distance
 from monai_sfda.losses.soft_dice import soft_dice_loss
 
-__all__ = ["draw_projections", "segmentation_cross_entropy", "sliced_wasserstein_distance", "soft_dice_loss"]
+__all__ = [
+    "class_ratio_divergence",
+    "draw_projections",
+    "entropy",
+    "predicted_class_ratio",
+    "segmentation_cross_entropy",
+    "sliced_wasserstein_distance",
+    "soft_dice_loss",
+]

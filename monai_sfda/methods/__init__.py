@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_sfda.errors import SettingError, nearest
+from monai_sfda.methods.adaent import AdaEnt
 from monai_sfda.methods.base import Method, MethodSettings
 from monai_sfda.methods.none import NoAdaptation
 from monai_sfda.methods.sfs import SFS
 
-METHODS: dict[str, type[Method[Any]]] = {method.name: method for method in (NoAdaptation, SFS)}
+METHODS: dict[str, type[Method[Any]]] = {method.name: method for method in (NoAdaptation, SFS, AdaEnt)}
 
 
 def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Method[Any]:
@@ -26,4 +27,4 @@ def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Metho
     return METHODS[name](settings)
 
 
-__all__ = ["METHODS", "SFS", "Method", "MethodSettings", "NoAdaptation", "create_method"]
+__all__ = ["METHODS", "SFS", "AdaEnt", "Method", "MethodSettings", "NoAdaptation", "create_method"]

@@ -91,6 +91,12 @@ class SFS(Method[SFSSettings]):
             p.requires_grad_(self.settings.classifier == "tuned")
 
     @property
+    def target_labels_read(self) -> tuple[str, ...]:
+        """The class proportions, in the oracle benchmark."""
+        oracle = self.settings.class_proportions == "oracle"
+        return ("class proportions of the target labels",) if oracle else ()
+
+    @property
     def starts_from_release(self) -> bool:
         """False in the ablation with random weights."""
         return self.settings.start == "release"

@@ -29,6 +29,7 @@ JOBS = {
     "SFS, source": ("sfs", FEW_POINTS | {"class_proportions": "source"}),
     "SFS, predicted": ("sfs", FEW_POINTS | {"class_proportions": "predicted"}),
     "SFS, oracle": ("sfs", FEW_POINTS | {"class_proportions": "oracle"}),
+    "MAS3, without class 0": ("mas3", FEW_POINTS | {"ignore_class_zero": True, "confidence_threshold": 0.3}),
     "AdaEnt, batches": ("adaent", {"ratio_weight": 1.0}),
     "AdaEnt, images": ("adaent", {"ratio_weight": 1.0, "ratio_over": "image"}),
     "AdaEnt, tags": ("adaent", {"ratio_weight": 1.0, "prior": "tags"}),

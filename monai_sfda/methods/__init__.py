@@ -8,10 +8,11 @@ from typing import Any
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.methods.adaent import AdaEnt
 from monai_sfda.methods.base import Method, MethodSettings
+from monai_sfda.methods.mas3 import MAS3
 from monai_sfda.methods.none import NoAdaptation
 from monai_sfda.methods.sfs import SFS
 
-METHODS: dict[str, type[Method[Any]]] = {method.name: method for method in (NoAdaptation, SFS, AdaEnt)}
+METHODS: dict[str, type[Method[Any]]] = {method.name: method for method in (NoAdaptation, SFS, MAS3, AdaEnt)}
 
 
 def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Method[Any]:
@@ -27,4 +28,13 @@ def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Metho
     return METHODS[name](settings)
 
 
-__all__ = ["METHODS", "SFS", "AdaEnt", "Method", "MethodSettings", "NoAdaptation", "create_method"]
+__all__ = [
+    "MAS3",
+    "METHODS",
+    "SFS",
+    "AdaEnt",
+    "Method",
+    "MethodSettings",
+    "NoAdaptation",
+    "create_method",
+]

@@ -56,11 +56,13 @@ def supervised(datalist, out, **changes):
     return SupervisedTrainer(network, stacks(datalist), **(options | changes))
 
 
-def adaptation(datalist, out, pseudo_samples="redraw", **changes):
+SFS = {"points": 256, "projections": 10}
+
+
+def adaptation(datalist, out, name="sfs", settings=SFS, **changes):
     network = small_network()
-    settings = {"points": 256, "projections": 10, "learning_rate": 1e-3, "pseudo_samples": pseudo_samples}
     options = {
-        "method": create_method("sfs", settings),
+        "method": create_method(name, {"learning_rate": 1e-3, **settings}),
         "release": release(small_network()),
         "device": "cpu",
         "max_epochs": 3,
@@ -74,10 +76,25 @@ def adaptation(datalist, out, pseudo_samples="redraw", **changes):
 
 
 def adaptation_to_fixed_samples(datalist, out, **changes):
-    return adaptation(datalist, out, pseudo_samples="fixed", **changes)
+    return adaptation(datalist, out, settings=SFS | {"pseudo_samples": "fixed"}, **changes)
 
 
-MAKERS = [supervised, adaptation, adaptation_to_fixed_samples]
+def adaptation_by_mas3(datalist, out, **changes):
+    return adaptation(datalist, out, "mas3", SFS | {"confidence_threshold": 0.3}, **changes)
+
+
+def adaptation_by_adaent(datalist, out, **changes):
+    return adaptation(datalist, out, "adaent", {"ratio_weight": 1.0}, **changes)
+
+
+LOSSES = {
+    supervised: {"dice", "cross_entropy"},
+    adaptation: {"alignment", "classifier"},
+    adaptation_to_fixed_samples: {"alignment", "classifier"},
+    adaptation_by_mas3: {"alignment", "classifier"},
+    adaptation_by_adaent: {"entropy", "class_ratio"},
+}
+MAKERS = list(LOSSES)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -87,8 +104,7 @@ def test_run_leaves_history_and_tensorboard(datalist, tmp_path, make):
     trainer.run()
     trainer.finish()
     assert any(not torch.equal(p, q) for p, q in zip(trainer.network.parameters(), before, strict=True))
-    names = {"dice", "cross_entropy"} if make is supervised else {"alignment", "classifier"}
-    assert names <= {name for _, name, _ in read_history(tmp_path)}
+    assert LOSSES[make] <= {name for _, name, _ in read_history(tmp_path)}
     with (tmp_path / "history.csv").open(encoding="utf-8") as stream:
         assert next(csv.reader(stream)) == ["iteration", "name", "value"]
     assert list((tmp_path / "tensorboard").glob("events*"))

@@ -33,6 +33,7 @@ JOBS = {
     "AdaEnt, batches": ("adaent", {"ratio_weight": 1.0}),
     "AdaEnt, images": ("adaent", {"ratio_weight": 1.0, "ratio_over": "image"}),
     "AdaEnt, tags": ("adaent", {"ratio_weight": 1.0, "prior": "tags"}),
+    "mean teacher": ("mean_teacher", {"confidence_threshold": 0.0, "consistency": "squared_difference"}),
 }
 
 
@@ -92,6 +93,7 @@ def elementary():
         "picked": picked.detach(),
         "gradient": rows.grad,
         "rows": processes.number_of_rows(mine(rows)),
+        "place": processes.place_of_rows(mine(rows)),
         "flags": [processes.any_process(processes.rank() == 1), processes.any_process(False)],
         "gathered": processes.gather(f"from {processes.rank()}"),
         "first": processes.on_first(lambda: processes.rank()),
@@ -107,6 +109,7 @@ def test_elementary_operations(together):
         assert torch.equal(torch.as_tensor(first[name]), torch.as_tensor(alone[name]))
         assert torch.equal(torch.as_tensor(second[name]), torch.as_tensor(alone[name]))
     assert torch.equal(first["gradient"] + second["gradient"], alone["gradient"])
+    assert (first["place"], second["place"]) == ((0, 5), (3, 5))
     assert first["flags"] == second["flags"] == [True, False]
     assert alone["flags"] == [False, False]
     assert first["gathered"] == second["gathered"] == ["from 0", "from 1"]

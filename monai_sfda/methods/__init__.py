@@ -9,10 +9,13 @@ from monai_sfda.errors import SettingError, nearest
 from monai_sfda.methods.adaent import AdaEnt
 from monai_sfda.methods.base import Method, MethodSettings
 from monai_sfda.methods.mas3 import MAS3
+from monai_sfda.methods.mean_teacher import MeanTeacher
 from monai_sfda.methods.none import NoAdaptation
 from monai_sfda.methods.sfs import SFS
 
-METHODS: dict[str, type[Method[Any]]] = {method.name: method for method in (NoAdaptation, SFS, MAS3, AdaEnt)}
+METHODS: dict[str, type[Method[Any]]] = {
+    method.name: method for method in (NoAdaptation, SFS, MAS3, AdaEnt, MeanTeacher)
+}
 
 
 def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Method[Any]:
@@ -33,6 +36,7 @@ __all__ = [
     "METHODS",
     "SFS",
     "AdaEnt",
+    "MeanTeacher",
     "Method",
     "MethodSettings",
     "NoAdaptation",

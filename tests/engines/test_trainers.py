@@ -87,12 +87,18 @@ def adaptation_by_adaent(datalist, out, **changes):
     return adaptation(datalist, out, "adaent", {"ratio_weight": 1.0}, **changes)
 
 
+def adaptation_by_mean_teacher(datalist, out, **changes):
+    settings = {"ema": 0.5, "confidence_threshold": 0.3}
+    return adaptation(datalist, out, "mean_teacher", settings, **changes)
+
+
 LOSSES = {
     supervised: {"dice", "cross_entropy"},
     adaptation: {"alignment", "classifier"},
     adaptation_to_fixed_samples: {"alignment", "classifier"},
     adaptation_by_mas3: {"alignment", "classifier"},
     adaptation_by_adaent: {"entropy", "class_ratio"},
+    adaptation_by_mean_teacher: {"consistency"},
 }
 MAKERS = list(LOSSES)
 
@@ -327,3 +333,15 @@ def test_adaptation_starts_from_the_release_unless_the_ablation_keeps_random_wei
     expected = first if kept else source.state_dict()
     assert all(torch.equal(network.state_dict()[name], t) for name, t in expected.items())
     assert not torch.equal(first["classifier.weight"], source.state_dict()["classifier.weight"])
+
+
+@pytest.mark.parametrize("publish", ["teacher", "student"])
+def test_a_mean_teacher_run_leaves_the_one_that_is_published(datalist, tmp_path, publish):
+    settings = {"ema": 0.5, "confidence_threshold": 0.3, "publish": publish}
+    trainer = adaptation(datalist, tmp_path, "mean_teacher", settings)
+    trainer.run()
+    same = [
+        torch.equal(a, b)
+        for a, b in zip(trainer.network.parameters(), trainer.method.teacher.parameters(), strict=True)
+    ]
+    assert all(same) if publish == "teacher" else not any(same)

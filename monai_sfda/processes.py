@@ -162,6 +162,12 @@ def number_of_rows(rows: Tensor) -> int:
     return sum(_rows_of_each(rows))
 
 
+def place_of_rows(rows: Tensor) -> tuple[int, int]:
+    """Number of this process's first row among those of all, and how many rows all hold together."""
+    numbers = _rows_of_each(rows)
+    return sum(numbers[: rank()]), sum(numbers)
+
+
 def pick_rows(rows: Tensor, chosen: Tensor) -> Tensor:
     """Rows of all processes' tensors, one under the other in the order of the processes.
 
@@ -174,7 +180,7 @@ def pick_rows(rows: Tensor, chosen: Tensor) -> Tensor:
     """
     if count() == 1:
         return rows[chosen.to(rows.device)]
-    first = sum(_rows_of_each(rows)[: rank()])
+    first, _ = place_of_rows(rows)
     here = (chosen >= first) & (chosen < first + rows.shape[0])
     places = here.nonzero().squeeze(1).to(rows.device)
     mine = rows[(chosen[here] - first).to(rows.device)]

@@ -285,6 +285,13 @@ class Prototypes:
         Returns:
             z (N, D) and classes (N,), ordered by class.
         """
+        counts = self.class_counts(count, proportions, generator=generator)
+        return self.draw(counts, generator=generator, device=device, dtype=dtype)
+
+    def class_counts(
+        self, count: int, proportions: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """How many of `count` samples fall to each class, (K,) integers; arguments as in `sample`."""
         p = (self.weight if proportions is None else proportions.detach().double().cpu()) * self.available
         if not float(p.sum()) > 0:
             raise SettingError(
@@ -295,15 +302,26 @@ class Prototypes:
         shift = torch.rand((), generator=generator, dtype=torch.float64)
         ticks = (torch.arange(count, dtype=torch.float64) + shift) / count
         classes = torch.searchsorted(edges, ticks.clamp_max(1 - 1e-12), right=True)
+        return torch.bincount(classes, minlength=self.num_classes)
+
+    def draw(
+        self,
+        counts: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Tensor, Tensor]:
+        """`counts` (K,) samples of each class's Gaussian; the rest as in `sample`."""
+        count = int(counts.sum())
         noise = torch.randn(count, self.dimension, generator=generator, dtype=torch.float32).to(
             device=device, dtype=dtype
         )
-        classes = classes.to(device)
+        classes = torch.arange(self.num_classes).repeat_interleave(counts.cpu()).to(device)
         root = self._roots(device, dtype)
         z = self.mean.to(device=device, dtype=dtype)[classes]
-        counts = torch.bincount(classes, minlength=self.num_classes).tolist()
-        scattered = torch.cat([n @ root[k].T for k, n in enumerate(noise.split(counts)) if counts[k]])
-        return z + scattered, classes
+        parts = noise.split(counts.tolist())
+        return z + torch.cat([n @ root[k].T for k, n in enumerate(parts)]), classes
 
     def _roots(self, device: torch.device | str, dtype: torch.dtype) -> Tensor:
         """(K, D, D) lower Cholesky factors, through the eigenvalues so that singular covariances are fine."""

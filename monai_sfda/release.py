@@ -46,18 +46,31 @@ def package_versions() -> dict[str, str]:
 class ClassRatio:
     """Share of each class in a subject's pixels: mean and standard deviation over the source subjects, no
     single value.
+
+    Attributes:
+        mean, std: (K,) over subjects, of the shares in all their slices.
+        subjects: number of them.
+        where_present: (K,) mean over subjects of the share in those of their slices that show the class; None
+            for a class of fewer than `MINIMUM_SUBJECTS` subjects, and as a whole in releases that lack it.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     subjects: int
+    where_present: tuple[float | None, ...] | None = None
 
     @staticmethod
     def from_json(data: dict[str, Any] | None) -> ClassRatio | None:
         """Reads `release.json`'s form; None where too few subjects were behind it."""
         if data is None:
             return None
-        return ClassRatio(tuple(data["mean"]), tuple(data["std"]), int(data["subjects"]))
+        present = data.get("where_present")
+        return ClassRatio(
+            tuple(data["mean"]),
+            tuple(data["std"]),
+            int(data["subjects"]),
+            None if present is None else tuple(present),
+        )
 
 
 @dataclass(frozen=True)

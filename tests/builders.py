@@ -68,7 +68,7 @@ def release(network: SegmentationNetwork, **changes) -> Release:
         "image_size": (32, 32),
         "state_dict": network.state_dict(),
         "prototypes": prototypes(network.num_classes, network.embedding_channels),
-        "class_ratio": ClassRatio((0.8, 0.05, 0.05, 0.05, 0.05), (0.01,) * 5, 3),
+        "class_ratio": ClassRatio((0.8, 0.05, 0.05, 0.05, 0.05), (0.01,) * 5, 3, (0.8, 0.1, 0.1, 0.1, 0.1)),
         "validation": {},
         "training": {"seed": 0},
     }

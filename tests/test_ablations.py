@@ -10,12 +10,13 @@ from monai_sfda.errors import SettingError
 from monai_sfda.methods import create_method
 from tests.builders import REPOSITORY
 
-ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters", "osuda")
+ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters")
+OTHER_PAPERS = ("tau", "osuda", "adaent_prior", "adaent_divergence")
 ARMS = [(name, arm) for name, ablation in ABLATIONS.items() for arm in ablation.arms]
 
 
-def test_the_papers_ablations_are_there():
-    assert tuple(a.name for a in find_ablations(("all",))) == ISSUE
+def test_the_paper_s_ablations_are_there():
+    assert tuple(a.name for a in find_ablations(("all",))) == ISSUE + OTHER_PAPERS
     assert [a.name for a in find_ablations(("filters", "rho", "rho"))] == ["rho", "filters"]
     assert sorted(arm.rho or 0.97 for arm in ABLATIONS["rho"].arms if arm.rho != 0) == [0.8, 0.97]
     assert find_ablations(()) == []
@@ -26,12 +27,16 @@ def test_an_unknown_name_lists_the_nearest():
         find_ablations(("classifer",))
 
 
-@pytest.mark.parametrize(("name", "arm"), ARMS, ids=lambda v: getattr(v, "run", v))
-def test_methods_and_trainings_know_every_setting(name, arm):
+def method_of(arm):
     settings = dict(arm.overrides.get("method_settings", {}))
     if "class_proportions" in arm.overrides:
         settings["class_proportions"] = arm.overrides["class_proportions"]
-    create_method(arm.method, settings)
+    return create_method(arm.method, settings)
+
+
+@pytest.mark.parametrize(("name", "arm"), ARMS, ids=lambda v: getattr(v, "run", v))
+def test_methods_and_trainings_know_every_setting(name, arm):
+    method_of(arm)
     training_settings({k.removeprefix("training#"): v for k, v in arm.training.overrides.items()})
 
 
@@ -42,11 +47,17 @@ def test_one_run_folder_is_one_way_to_adapt():
         assert ways.setdefault(arm.run, way) == way
 
 
-def test_titles_differ_within_a_table_and_oracle_is_called_a_reader_of_labels():
+def test_titles_differ_within_a_table_and_readers_of_labels_are_called_so():
     for ablation in ABLATIONS.values():
         assert len({arm.title for arm in ablation.arms}) == len(ablation.arms)
     for _, arm in ARMS:
-        assert ("oracle" in repr(arm.overrides)) == ("reads target labels" in arm.title)
+        assert bool(method_of(arm).target_labels_read) == ("reads target labels" in arm.title)
+
+
+def test_mas3_has_one_threshold_for_prototypes_and_pseudo_samples():
+    for arm, threshold in zip(ABLATIONS["tau"].arms, (0.0, 0.8, 0.97), strict=True):
+        assert method_of(arm).settings.confidence_threshold == threshold
+        assert (0.97 if arm.rho is None else arm.rho) == threshold
 
 
 def test_comparing_methods_shares_the_run_of_the_ablations():

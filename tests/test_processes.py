@@ -22,12 +22,18 @@ from monai_sfda.networks import SegmentationNetwork, synchronise_batchnorm
 from tests.builders import release, small_network, toy_abdomen
 from tests.together import run_together
 
+FEW_POINTS = {"points": 256, "projections": 10}
 JOBS = {
-    "train, Dice": ("train", "dice_cross_entropy"),
-    "train, weighted": ("train", "weighted_cross_entropy"),
-    "SFS, source": ("source", None),
-    "SFS, predicted": ("predicted", None),
-    "SFS, oracle": ("oracle", None),
+    "train, Dice": ("train", {"loss": "dice_cross_entropy"}),
+    "train, weighted": ("train", {"loss": "weighted_cross_entropy"}),
+    "SFS, source": ("sfs", FEW_POINTS | {"class_proportions": "source"}),
+    "SFS, predicted": ("sfs", FEW_POINTS | {"class_proportions": "predicted"}),
+    "SFS, oracle": ("sfs", FEW_POINTS | {"class_proportions": "oracle"}),
+    "MAS3, without class 0": ("mas3", FEW_POINTS | {"ignore_class_zero": True, "confidence_threshold": 0.3}),
+    "AdaEnt, batches": ("adaent", {"ratio_weight": 1.0}),
+    "AdaEnt, images": ("adaent", {"ratio_weight": 1.0, "ratio_over": "image"}),
+    "AdaEnt, tags": ("adaent", {"ratio_weight": 1.0, "prior": "tags"}),
+    "mean teacher": ("mean_teacher", {"confidence_threshold": 0.0, "consistency": "squared_difference"}),
     "OSUDA": ("osuda", {"time_constant": 3.0, "adam_eps": 1e-2}),
     "OSUDA, mean": ("osuda", {"time_constant": 3.0, "adam_eps": 1e-2, "reduction": "mean"}),
     "Tent": ("tent", {"adam_eps": 1e-2}),
@@ -91,6 +97,7 @@ def elementary():
         "picked": picked.detach(),
         "gradient": rows.grad,
         "rows": processes.number_of_rows(mine(rows)),
+        "place": processes.place_of_rows(mine(rows)),
         "flags": [processes.any_process(processes.rank() == 1), processes.any_process(False)],
         "gathered": processes.gather(f"from {processes.rank()}"),
         "first": processes.on_first(lambda: processes.rank()),
@@ -106,6 +113,7 @@ def test_elementary_operations(together):
         assert torch.equal(torch.as_tensor(first[name]), torch.as_tensor(alone[name]))
         assert torch.equal(torch.as_tensor(second[name]), torch.as_tensor(alone[name]))
     assert torch.equal(first["gradient"] + second["gradient"], alone["gradient"])
+    assert (first["place"], second["place"]) == ((0, 5), (3, 5))
     assert first["flags"] == second["flags"] == [True, False]
     assert alone["flags"] == [False, False]
     assert first["gathered"] == second["gathered"] == ["from 0", "from 1"]
@@ -195,7 +203,7 @@ def stacks(datalist, domain, labels):
     )
 
 
-def one_job(datalist, out, kind, choice=None):
+def one_job(datalist, out, kind, settings):
     """A short run; the network has batch norm and no dropout, whose draws differ between processes."""
     torch.manual_seed(0)
     network: SegmentationNetwork = small_network()
@@ -210,15 +218,12 @@ def one_job(datalist, out, kind, choice=None):
         "augmentation": {"rotation_degrees": 10.0, "noise": 0.1, "sign_flip": 0.5, "gamma": 0.2},
     }
     if kind == "train":
-        trainer = SupervisedTrainer(
-            network, stacks(datalist, "source", True), settings={"loss": choice}, **options
-        )
+        trainer = SupervisedTrainer(network, stacks(datalist, "source", True), settings=settings, **options)
     else:
-        settings = {"points": 256, "projections": 10, "class_proportions": kind}
-        method = create_method("sfs", settings) if choice is None else create_method(kind, choice)
+        method = create_method(kind, settings)
         trainer = AdaptationTrainer(
             network,
-            stacks(datalist, "target", kind == "oracle"),
+            stacks(datalist, "target", bool(method.target_labels_read)),
             method=method,
             release=release(small_network()),
             learning_rate=1e-4 if method.takes_steps else None,

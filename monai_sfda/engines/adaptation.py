@@ -28,7 +28,7 @@ class AdaptationTrainer(StepTrainer):
     Args:
         network: to adapt; the release's weights are loaded into it, unless the method's ablation keeps its
             first, random ones.
-        dataset: target stacks; without labels unless the method is set to its oracle benchmark.
+        dataset: target stacks; without labels unless the method's settings read them.
         method: what to do in a step.
         release: what the source site handed over.
         learning_rate: replaces the method's when not None.
@@ -95,6 +95,15 @@ class AdaptationTrainer(StepTrainer):
         self._keras.before_step(iteration)
         if iteration % self.history.interval == 0:
             self.method_signals = self.method.signals()
+
+    def after_step(self) -> None:
+        """Lets the method follow the weights."""
+        self.method.after_step()
+
+    def run(self) -> None:  # type: ignore[override]
+        """Adapts to the end, and leaves in the network what the method publishes."""
+        super().run()
+        self.method.finish()
 
     def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The method's named losses."""

@@ -176,6 +176,9 @@ class StepTrainer(Trainer):
     def before_step(self, iteration: int) -> None:
         """Called before the optimiser's step; iterations count from 1."""
 
+    def after_step(self) -> None:
+        """Called after the optimiser's step."""
+
     def extra_state(self) -> dict[str, Any]:
         """State beside network and optimiser that a resumed run needs."""
         return {"scaler": self.loss_scaler.state_dict()}
@@ -302,5 +305,6 @@ class StepTrainer(Trainer):
         self.before_step(iteration)
         self.loss_scaler.step(self.optimizer)
         self.loss_scaler.update()
+        self.after_step()
         over_all = processes.total(torch.stack(list(means.values())).float())
         return dict(zip(means, over_all, strict=True))

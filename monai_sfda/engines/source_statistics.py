@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from monai_sfda import processes
@@ -65,18 +64,28 @@ def fit_prototypes(
 
 
 def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio | None:
-    """Share of each class in each subject's pixels: mean and standard deviation over subjects.
+    """Share of each class in each subject's pixels, and in its slices that show the class, over subjects.
 
     None with fewer than `MINIMUM_SUBJECTS`: a mean of one subject is that subject's value.
     """
-    counts: dict[str, torch.Tensor] = {}
+    slices: dict[str, list[torch.Tensor]] = {}
     for volume in dataset.volumes:
         if volume.label is not None:
-            histogram = torch.bincount(volume.label.flatten(), minlength=num_classes).double()
-            counts[volume.case.subject] = (
-                counts.get(volume.case.subject, torch.zeros(num_classes).double()) + histogram
-            )
-    if len(counts) < MINIMUM_SUBJECTS:
+            of_slice = [torch.bincount(plane.flatten(), minlength=num_classes) for plane in volume.label]
+            slices.setdefault(volume.case.subject, []).append(torch.stack(of_slice).double())
+    if len(slices) < MINIMUM_SUBJECTS:
         return None
-    ratios = np.stack([(c / c.sum()).numpy() for c in counts.values()])
-    return ClassRatio(tuple(map(float, ratios.mean(0))), tuple(map(float, ratios.std(0))), len(counts))
+    shares = [counts / counts.sum(1, keepdim=True) for counts in map(torch.cat, slices.values())]
+    ratios = torch.stack([share.mean(0) for share in shares])
+    return ClassRatio(
+        tuple(ratios.mean(0).tolist()),
+        tuple(ratios.std(0, correction=0).tolist()),
+        len(shares),
+        tuple(_where_present([share[:, k] for share in shares]) for k in range(num_classes)),
+    )
+
+
+def _where_present(shares: list[torch.Tensor]) -> float | None:
+    """Mean over subjects of a class's mean share in the slices that show it; None with too few subjects."""
+    shown = [float(share[share > 0].mean()) for share in shares if bool((share > 0).any())]
+    return sum(shown) / len(shown) if len(shown) >= MINIMUM_SUBJECTS else None

@@ -7,14 +7,17 @@ from typing import Any
 
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.methods.adabn import AdaBN
+from monai_sfda.methods.adaent import AdaEnt
 from monai_sfda.methods.base import Method, MethodSettings
+from monai_sfda.methods.mas3 import MAS3
+from monai_sfda.methods.mean_teacher import MeanTeacher
 from monai_sfda.methods.none import NoAdaptation
 from monai_sfda.methods.osuda import OSUDA
 from monai_sfda.methods.sfs import SFS
 from monai_sfda.methods.tent import Tent
 
 METHODS: dict[str, type[Method[Any]]] = {
-    method.name: method for method in (NoAdaptation, AdaBN, Tent, SFS, OSUDA)
+    method.name: method for method in (NoAdaptation, AdaBN, Tent, SFS, MAS3, OSUDA, AdaEnt, MeanTeacher)
 }
 
 
@@ -32,10 +35,13 @@ def create_method(name: str, settings: Mapping[str, Any] | None = None) -> Metho
 
 
 __all__ = [
+    "MAS3",
     "METHODS",
     "OSUDA",
     "SFS",
     "AdaBN",
+    "AdaEnt",
+    "MeanTeacher",
     "Method",
     "MethodSettings",
     "NoAdaptation",

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from monai_sfda.errors import SettingError, nearest
+from monai_sfda.errors import ReleaseError, SettingError, nearest
 from monai_sfda.networks import SegmentationNetwork, keeps_statistics
-from monai_sfda.release import Release
+from monai_sfda.release import MANIFEST, MINIMUM_SUBJECTS, Release
 
 
 class MethodSettings(BaseModel):
@@ -86,7 +86,8 @@ class Method(ABC, Generic[S]):
         """Takes the network to adapt, on its device, with the weights to start from already in it.
 
         Raises:
-            SettingError: when the network or the release lacks what the method needs.
+            SettingError: when the network lacks what the method needs.
+            ReleaseError: when the release does.
         """
         if "batchnorm" in self.requires and not any(keeps_statistics(m) for m in network.modules()):
             raise SettingError(
@@ -99,8 +100,25 @@ class Method(ABC, Generic[S]):
                 f"the network's embedding {network.embedding_channels}",
                 remedy="use the release's own network definition",
             )
+        if "class_ratio" in self.requires and release.class_ratio is None:
+            raise ReleaseError(
+                f"method '{self.name}' needs class ratios, and the release has none: fewer than "
+                f"{MINIMUM_SUBJECTS} source subjects were behind it",
+                path=MANIFEST,
+                remedy=f"ask the source site for a release of at least {MINIMUM_SUBJECTS} subjects, or use "
+                "another method",
+            )
         self.network = network
         self.release = release
+
+    @property
+    def target_labels_read(self) -> tuple[str, ...]:
+        """What these settings read of the target's labels, in words: a benchmark's, never a user's.
+
+        Empty for a label-free run. Otherwise the target's labels are opened and given to `step`, and the
+        record and the report of the run say so.
+        """
+        return ()
 
     @property
     def starts_from_release(self) -> bool:
@@ -138,8 +156,8 @@ class Method(ABC, Generic[S]):
         batch, through the functions of `monai_sfda.processes`.
 
         Args:
-            batch: `image` (B, C, *spatial), augmented, on the network's device; `label` only in the oracle
-                benchmark.
+            batch: `image` (B, C, *spatial), augmented, on the network's device; `label` (B, 1, *spatial) only
+                where `target_labels_read` is not empty.
             generator: source of randomness of this step, on the CPU.
         """
 
@@ -149,6 +167,12 @@ class Method(ABC, Generic[S]):
         Args:
             walk: each call walks once over all target slices.
         """
+
+    def after_step(self) -> None:
+        """Called after each step of the optimiser."""
+
+    def finish(self) -> None:
+        """Called once after the last step; leaves in the network what the run publishes."""
 
     def signals(self) -> dict[str, float]:
         """Label-free numbers worth recording beside the losses."""

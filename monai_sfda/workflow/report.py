@@ -83,9 +83,7 @@ def report_of_run(
         },
         volumes_cut=record.get("volumes_cut_cases", ()),
         phantom=phantom or record["phantom"],
-        target_labels_read=("class proportions of the target labels",)
-        if record["target_labels_read"]
-        else (),
+        target_labels_read=record["target_labels_used"],
     )
     path = run / "report.html"
     write_report(path, content)

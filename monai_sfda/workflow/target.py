@@ -107,8 +107,8 @@ def adapt(
 ) -> None:
     """Adapts a release to the target's unlabelled scans and writes the run folder.
 
-    Opens nothing of the source but the release, and no target label unless the method is set to its oracle
-    benchmark, which the record and the report then say.
+    Opens nothing of the source but the release, and no target label unless the method's settings read them
+    (a benchmark), which the record and the report then say.
 
     Args:
         network: instance of the bundle's network definition.
@@ -145,8 +145,8 @@ def adapt(
     for gap in gaps:
         logger.warning(gap)
     warn_of_finished_run(out, "adaptation.json")
-    oracle = getattr(chosen.settings, "class_proportions", None) == "oracle"
-    dataset.labels = oracle
+    labels_read = chosen.target_labels_read
+    dataset.labels = bool(labels_read)
     before = copy.deepcopy(network)
     load_into(before, loaded.state_dict)
     trainer = AdaptationTrainer(
@@ -201,10 +201,11 @@ def adapt(
         "split_missing_subjects": len(listed.missing),
         "structures_without_prototype": loaded.without_prototype,
         "data_warnings": [*listed.warnings, *dataset.doubts],
-        "target_labels_read": oracle,
+        "target_labels_read": bool(labels_read),
+        "target_labels_used": list(labels_read),
         "verdict": "unsure",
         "reasons": [NOT_JUDGED]
-        + (["a benchmark: target labels set the class proportions"] if oracle else [])
+        + [f"a benchmark: the method read target labels ({what})" for what in labels_read]
         + gaps,
         **found.record,
         "history": [{"iteration": i, "name": n, "value": v} for i, n, v in trainer.history.rows],

@@ -56,11 +56,13 @@ def supervised(datalist, out, **changes):
     return SupervisedTrainer(network, stacks(datalist), **(options | changes))
 
 
-def adaptation(datalist, out, pseudo_samples="redraw", **changes):
+SFS = {"points": 256, "projections": 10}
+
+
+def adaptation(datalist, out, name="sfs", settings=SFS, **changes):
     network = small_network()
-    settings = {"points": 256, "projections": 10, "learning_rate": 1e-3, "pseudo_samples": pseudo_samples}
     options = {
-        "method": create_method("sfs", settings),
+        "method": create_method(name, {"learning_rate": 1e-3, **settings}),
         "release": release(small_network()),
         "device": "cpu",
         "max_epochs": 3,
@@ -74,24 +76,42 @@ def adaptation(datalist, out, pseudo_samples="redraw", **changes):
 
 
 def adaptation_to_fixed_samples(datalist, out, **changes):
-    return adaptation(datalist, out, pseudo_samples="fixed", **changes)
+    return adaptation(datalist, out, settings=SFS | {"pseudo_samples": "fixed"}, **changes)
 
 
 def osuda(datalist, out, **changes):
-    method = create_method("osuda", {"learning_rate": 1e-3, "time_constant": 5.0})
-    return adaptation(datalist, out, **({"method": method} | changes))
+    settings = {"learning_rate": 1e-3, "time_constant": 5.0}
+    return adaptation(datalist, out, "osuda", settings, **changes)
 
 
 def tent(datalist, out, **changes):
-    return adaptation(datalist, out, **({"method": create_method("tent")} | changes))
+    return adaptation(datalist, out, "tent", {}, **changes)
 
 
-MAKERS = [supervised, adaptation, adaptation_to_fixed_samples, osuda, tent]
+def adaptation_by_mas3(datalist, out, **changes):
+    return adaptation(datalist, out, "mas3", SFS | {"confidence_threshold": 0.3}, **changes)
+
+
+def adaptation_by_adaent(datalist, out, **changes):
+    return adaptation(datalist, out, "adaent", {"ratio_weight": 1.0}, **changes)
+
+
+def adaptation_by_mean_teacher(datalist, out, **changes):
+    settings = {"ema": 0.5, "confidence_threshold": 0.3}
+    return adaptation(datalist, out, "mean_teacher", settings, **changes)
+
+
 LOSSES = {
     supervised: {"dice", "cross_entropy"},
+    adaptation: {"alignment", "classifier"},
+    adaptation_to_fixed_samples: {"alignment", "classifier"},
+    adaptation_by_mas3: {"alignment", "classifier"},
+    adaptation_by_adaent: {"entropy", "class_ratio"},
+    adaptation_by_mean_teacher: {"consistency"},
     osuda: {"consistency", "entropy", "eta", "lambda", "distance"},
     tent: {"entropy"},
 }
+MAKERS = list(LOSSES)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -101,8 +121,7 @@ def test_run_leaves_history_and_tensorboard(datalist, tmp_path, make):
     trainer.run()
     trainer.finish()
     assert any(not torch.equal(p, q) for p, q in zip(trainer.network.parameters(), before, strict=True))
-    names = LOSSES.get(make, {"alignment", "classifier"})
-    assert names <= {name for _, name, _ in read_history(tmp_path)}
+    assert LOSSES[make] <= {name for _, name, _ in read_history(tmp_path)}
     with (tmp_path / "history.csv").open(encoding="utf-8") as stream:
         assert next(csv.reader(stream)) == ["iteration", "name", "value"]
     assert list((tmp_path / "tensorboard").glob("events*"))
@@ -327,3 +346,15 @@ def test_adaptation_starts_from_the_release_unless_the_ablation_keeps_random_wei
     expected = first if kept else source.state_dict()
     assert all(torch.equal(network.state_dict()[name], t) for name, t in expected.items())
     assert not torch.equal(first["classifier.weight"], source.state_dict()["classifier.weight"])
+
+
+@pytest.mark.parametrize("publish", ["teacher", "student"])
+def test_a_mean_teacher_run_leaves_the_one_that_is_published(datalist, tmp_path, publish):
+    settings = {"ema": 0.5, "confidence_threshold": 0.3, "publish": publish}
+    trainer = adaptation(datalist, tmp_path, "mean_teacher", settings)
+    trainer.run()
+    same = [
+        torch.equal(a, b)
+        for a, b in zip(trainer.network.parameters(), trainer.method.teacher.parameters(), strict=True)
+    ]
+    assert all(same) if publish == "teacher" else not any(same)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -26,10 +27,9 @@ class CPUSyncBatchNorm(_BatchNorm):
         """(B, C, *spatial) -> (B, C, *spatial)."""
         if not self.training:
             return super().forward(input)
-        x = single_precision(input)
-        mean, variance, number = batch_statistics(x)
-        follow(self, mean.detach(), variance.detach() * (number / (number - 1)))
-        return normalise(self, x, mean, variance).to(input.dtype)
+        batch = batch_statistics(single_precision(input))
+        follow(self, batch.mean.detach(), batch.unbiased_variance)
+        return normalise(self, batch, batch.mean, batch.variance).to(input.dtype)
 
 
 def single_precision(x: Tensor) -> Tensor:
@@ -37,48 +37,70 @@ def single_precision(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Mean and variance (divided by n) of each channel over the batch of all processes, and n.
+@dataclass(frozen=True)
+class BatchStatistics:
+    """A batch of all processes in its channels' moments. All differentiable, through all processes' parts.
 
-    Differentiable, through all processes' parts.
+    Attributes:
+        mean: (C,).
+        variance: (C,), divided by n.
+        number: n, the values a channel.
+        centred: (B, C, *spatial), this process's part minus the mean.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    number: float
+    centred: Tensor
+
+    @property
+    def unbiased_variance(self) -> Tensor:
+        """(C,), divided by n - 1, without gradient: what running statistics follow."""
+        return self.variance.detach() * (self.number / (self.number - 1))
+
+
+def batch_statistics(x: Tensor) -> BatchStatistics:
+    """Moments of each channel over the batch of all processes.
 
     Args:
         x: (B, C, *spatial), this process's part.
-
-    Returns:
-        (C,), (C,) and the number of values a channel.
 
     Raises:
         ValueError: for one value a channel, in torch's words: it has no variance.
     """
     axes = [d for d in range(x.dim()) if d != 1]
-    variance, mean = torch.var_mean(x, axes, correction=0)
     own = x.numel() / x.shape[1]
     number = float(processes.total(torch.tensor(own, dtype=torch.float64)))
     if number < 2:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {list(x.shape)}"
         )
-    if processes.count() == 1:
-        return mean, variance, number
-    whole = processes.total(mean * (own / number))
-    spread = variance + (mean - whole).square()
-    return whole, processes.total(spread * (own / number)), number
+    share = own / number
+    mean = processes.total(x.mean(axes) * share)
+    centred = x - _by_channel(mean, x)
+    # Two passes: several times faster on the CPU than torch.var_mean, and as exact.
+    variance = processes.total(centred.square().mean(axes) * share)
+    return BatchStatistics(mean, variance, number, centred)
 
 
-def normalise(module: _BatchNorm, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def normalise(module: _BatchNorm, batch: BatchStatistics, mean: Tensor, variance: Tensor) -> Tensor:
     """Computes gamma (x - mean) / sqrt(variance + eps) + beta, with gamma, beta and eps of a batch norm.
 
-    One scale and one shift a channel, so that nothing but `x` is kept for the gradient.
+    One scale and one shift a channel, so that nothing but the centred batch is kept for the gradient.
     """
     scale = (variance + module.eps).rsqrt()
     if module.affine:
         scale = scale * module.weight
-    shift = -mean * scale
+    shift = (batch.mean - mean) * scale
     if module.affine:
         shift = shift + module.bias
-    shape = [1, -1] + [1] * (x.dim() - 2)
-    return x * scale.view(shape) + shift.view(shape)
+    x = batch.centred
+    return torch.addcmul(_by_channel(shift, x), x, _by_channel(scale, x))
+
+
+def _by_channel(values: Tensor, x: Tensor) -> Tensor:
+    """(C,) as (1, C, 1, ...), to be used with (B, C, *spatial)."""
+    return values.view(1, -1, *[1] * (x.dim() - 2))
 
 
 def follow(module: _BatchNorm, mean: Tensor, variance: Tensor) -> None:

@@ -68,14 +68,15 @@ class BlendedBatchNorm(_BatchNorm):
         """(B, C, *spatial) -> (B, C, *spatial)."""
         if not self.training:
             return super().forward(input)
-        x = single_precision(input)
-        batch_mean, batch_variance, number = batch_statistics(x)
-        mean = batch_mean.lerp(self.source_mean.to(x), self.eta)
-        variance = batch_variance.lerp(self.source_variance.to(x), self.eta)
+        batch = batch_statistics(single_precision(input))
+        mean = self._blend(batch.mean, self.source_mean)
+        variance = self._blend(batch.variance, self.source_variance)
         self.mean, self.variance = mean.detach(), variance.detach()
-        unbiased = batch_variance.detach() * (number / (number - 1))
-        follow(self, self.mean, unbiased.lerp(self.source_variance.to(x), self.eta))
-        return normalise(self, x, mean, variance).to(input.dtype)
+        follow(self, self.mean, self._blend(batch.unbiased_variance, self.source_variance))
+        return normalise(self, batch, mean, variance).to(input.dtype)
+
+    def _blend(self, batch: Tensor, source: Tensor) -> Tensor:
+        return batch.lerp(source.to(batch), self.eta)
 
 
 def blend_batchnorms(network: nn.Module, momentum: float) -> list[BlendedBatchNorm]:

@@ -17,7 +17,8 @@ Where the paper is silent, or we differ:
   points.
 - Algorithm 1 draws the pseudo-data set once. Ours redraws it each step from the same distribution, unless
   `pseudo_samples` is `fixed`.
-- The threshold is the one that the prototypes were fitted with, 0.97.
+- One threshold serves the fit of the prototypes and the filter: by default the release's, 0.97, or the lower
+  one that a class with few confident pixels was fitted with.
 - Class 0 can be left out where it is no class but what is unlabelled (`ignore_class_zero`).
 """
 
@@ -38,19 +39,22 @@ from monai_sfda.release import Release
 
 # Each round draws twice as many of what is missing as the one before: 1 + 2 + ... + 128 = 255 times in all.
 ROUNDS = 8
+# Pseudo-samples that are tried before a run.
+PROBE = 1024
 
 
 class MAS3Settings(AlignmentSettings):
     """Settings of MAS3, the paper's defaults.
 
     Attributes:
-        confidence_threshold: tau; pseudo-samples of this confidence or less are dropped.
+        confidence_threshold: tau; pseudo-samples of this confidence or less are dropped. None for the one
+            that the prototype of the class was fitted with.
         ignore_class_zero: neither draw class 0 nor align target pixels that are predicted to be of it.
     """
 
     learning_rate: float = Field(1e-4, gt=0)
     class_proportions: Literal["source", "predicted", "oracle"] = "source"
-    confidence_threshold: float = Field(0.97, ge=0, lt=1)
+    confidence_threshold: float | None = Field(None, ge=0, lt=1)
     ignore_class_zero: bool = False
 
 
@@ -63,12 +67,22 @@ class MAS3(Alignment[MAS3Settings]):
     settings_class = MAS3Settings
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
-        """Takes the network and the release, and keeps h_0, which labels and filters the pseudo-samples."""
+        """Takes the network and the release, and keeps h_0, which labels and filters the pseudo-samples.
+
+        Raises:
+            SettingError: when h_0 is sure of no pseudo-sample.
+        """
         super().setup(network, release)
         classifier = network.classifier
         self._weight = classifier.weight.detach().flatten(1).clone()
         self._bias = None if classifier.bias is None else classifier.bias.detach().clone()
+        given = self.settings.confidence_threshold
+        fitted = release.prototypes.threshold
+        self._thresholds = fitted.nan_to_num(1.0) if given is None else torch.full_like(fitted, given)
         self._drawn = torch.zeros(network.num_classes, dtype=torch.int64)
+        # Refuses a release that has no confident pseudo-sample before the run starts.
+        device = classifier.weight.device
+        self.draw(PROBE, release.prototypes.weight, torch.Generator().manual_seed(0), device)
 
     def draw(
         self, count: int, proportions: Tensor, generator: torch.Generator, device: torch.device
@@ -83,7 +97,7 @@ class MAS3(Alignment[MAS3Settings]):
         for doubling in range(ROUNDS):
             z, _ = prototypes.draw(missing * 2**doubling, generator=generator, device=device)
             confidence, label = self._source_probabilities(z).max(1)
-            sure = confidence > self.settings.confidence_threshold
+            sure = confidence > self._thresholds.to(confidence)[label]
             for k in missing.nonzero().flatten().tolist():
                 of_class = z[sure & (label == k)][: int(missing[k])]
                 found.append((k, of_class))
@@ -93,9 +107,9 @@ class MAS3(Alignment[MAS3Settings]):
         self._drawn = asked - missing
         if not bool(self._drawn.any()):
             raise SettingError(
-                "the source classifier is not sure of any pseudo-sample: none exceeds confidence "
-                f"{self.settings.confidence_threshold:g}",
-                remedy="lower confidence_threshold, or use method 'sfs'",
+                "the source classifier is not sure of any pseudo-sample: none exceeds the confidence of its "
+                f"class, {' / '.join(f'{t:g}' for t in self._thresholds)}",
+                remedy="give a lower confidence_threshold, or use method 'sfs'",
             )
         classes = [torch.full((len(z),), k, device=device) for k, z in found]
         return torch.cat([z for _, z in found]), torch.cat(classes)

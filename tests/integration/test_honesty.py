@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from monai_sfda.methods import METHODS
 from tests.integration.commands import ABDOMEN, QUICK_ADAPT, run_in_process
 
 
@@ -63,6 +65,30 @@ def test_oracle_reads_labels_and_every_record_says_so(phantoms, source_run, tmp_
     adapt(phantoms, source_run / "release", tmp_path / "run", class_proportions="oracle")
     assert '"target_labels_read": true' in (tmp_path / "run" / "adaptation.json").read_text(encoding="utf-8")
     assert "labels of the target" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_image_level_tags_read_labels_and_every_record_says_so(phantoms, source_run, tmp_path):
+    settings = {"method": "adaent", "method_settings": {"prior": "tags"}}
+    adapt(phantoms, source_run / "release", tmp_path / "run", **settings)
+    record = json.loads((tmp_path / "run" / "adaptation.json").read_text(encoding="utf-8"))
+    assert record["target_labels_read"] is True
+    assert record["target_labels_used"] == ["image-level tags: which classes each slice shows"]
+    assert any("read target labels (image-level tags" in reason for reason in record["reasons"])
+    assert "image-level tags" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("method", [m.name for m in METHODS.values() if m.takes_steps])
+def test_every_method_adapts_from_a_release_and_images_alone(phantoms, source_run, tmp_path, method):
+    images = next(phantoms.rglob("img"))
+    weights = adapt(
+        tmp_path / "unused", source_run / "release", tmp_path / "run", target_images=images, method=method
+    )
+    record = json.loads((tmp_path / "run" / "adaptation.json").read_text(encoding="utf-8"))
+    assert record["method"] == method
+    assert record["target_labels_read"] is False
+    assert record["target_labels_used"] == []
+    source = torch.load(source_run / "release" / "model.pt", weights_only=True)
+    assert any(not torch.equal(weights[name], source[name]) for name in source)
 
 
 def test_plain_folder_of_target_images(phantoms, source_run, tmp_path):

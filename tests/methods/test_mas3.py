@@ -129,10 +129,20 @@ def test_a_class_out_of_reach_is_left_rare_and_reported():
     assert all(bool(v.isfinite()) for v in losses.values())
 
 
-def test_a_classifier_that_is_never_sure_is_refused():
-    method = set_up(sharpness=0.0)[1]
-    with pytest.raises(SettingError, match=r"none exceeds confidence 0\.97: lower confidence_threshold"):
-        draw(method)
+def test_a_classifier_that_is_never_sure_is_refused_before_the_run():
+    with pytest.raises(SettingError, match=r"none exceeds .* 0\.97 / .*: give a lower confidence_threshold"):
+        set_up(sharpness=0.0)
+
+
+def test_a_class_is_filtered_by_the_threshold_its_prototype_was_fitted_with():
+    network, method = set_up(sharpness=0.6)
+    fitted = torch.tensor([0.97, 0.97, 0.97, 0.5, torch.nan], dtype=torch.float64)
+    method.setup(network, release(network, prototypes=replace(method.release.prototypes, threshold=fitted)))
+    z, classes = draw(method)
+    confidence, counts = source_probabilities(network, z).max(1), torch.bincount(classes, minlength=5)
+    assert confidence[classes.numpy() < 3].min() > 0.97
+    assert 0.5 < confidence[classes.numpy() == 3].min() < 0.97
+    assert counts.tolist() == [200, 200, 200, 200, 0]
 
 
 def test_oracle_proportions_are_recorded_as_reading_labels():

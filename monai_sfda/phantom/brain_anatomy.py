@@ -99,7 +99,7 @@ class Brain:
             cerebellum,
             stem,
             self.folding.sheet_distance(points),
-            np.asarray(self.reach_mm * np.clip(1.0 + vary, 0.5, 1.5), np.float32),
+            np.asarray(self.reach_mm * np.clip(1.0 + vary, 0.65, 1.5), np.float32),
         )
         weights = [linear_weights(n, c) for n, c in zip(grid.shape, counts, strict=True)]
         x, y, z, stripped, cerebrum, cerebellum, stem, sulci, depth = (
@@ -173,10 +173,10 @@ def make_brain(seed: Seed, grade: Grade | None) -> Brain:
         warp=Warp.draw(streams[1], 1.8),
         shape=shape,
         interior=BrainInterior.draw(streams[3]),
-        folding=Folding.draw(streams[4], shape.cerebrum_mm, uniform(streams[4], 19.5, 23.0)),
-        cortex_mm=normal(streams[5], 2.3, 0.1),
+        folding=Folding.draw(streams[4], shape.cerebrum_mm, uniform(streams[4], 20.5, 24.0)),
+        cortex_mm=normal(streams[5], 2.2, 0.1),
         sulcus_mm=uniform(streams[5], 0.2, 0.8),
-        reach_mm=uniform(streams[5], 13.0, 17.0),
+        reach_mm=uniform(streams[5], 13.0, 16.5),
         depth_waves=Warp.draw(streams[6], 0.3, 30.0, 120.0),
         tumour=None if grade is None else Glioma.draw(streams[7], grade),
     )

@@ -98,16 +98,16 @@ def draw_brain_scanner(seed: Seed) -> BrainScanner:
             gain=float(np.exp(rng.uniform(np.log(150.0), np.log(900.0)))),
         )
     return BrainScanner(
-        t1_repetition_ms=uniform(rng, 20, 30),
+        t1_repetition_ms=uniform(rng, 16, 26),
         t1_echo_ms=uniform(rng, 4, 7),
-        t1_flip_degrees=uniform(rng, 24, 34),
+        t1_flip_degrees=uniform(rng, 26, 36),
         t2_repetition_ms=uniform(rng, 3500, 6000),
         t2_echo_ms=uniform(rng, 82, 105),
         flair_repetition_ms=uniform(rng, 8000, 10000),
         flair_echo_ms=uniform(rng, 95, 130),
         flair_null=normal(rng, 1.0, 0.02),
         uptake=uniform(rng, 0.7, 1.3),
-        bias=uniform(rng, 0.05, 0.15),
+        bias=uniform(rng, 0.08, 0.22),
         texture=uniform(rng, 0.7, 1.3),
         acquisitions=acquisitions,
     )

@@ -94,7 +94,8 @@ def _subject(grade: Grade, number: int) -> BratsSubject:
     site, slope = sites[number % len(sites)]
     turn = number // len(sites)
     letters = "Z" + "".join(chr(ord("A") + digit) for digit in divmod(turn, 26))
-    identity = letters if site == "CBICA" else str(900 + turn)
+    first = 900 if grade == "HGG" else 950  # a site's patients of both grades share its numbers
+    identity = letters if site == "CBICA" else str(first + turn)
     return BratsSubject(grade, f"{site}_{identity}", slope, 2 if number % _SECOND_TIME_POINT == 1 else 1)
 
 

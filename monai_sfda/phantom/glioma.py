@@ -117,7 +117,7 @@ class Glioma:
         else:
             # two of five low-grade gliomas enhance, and then little
             count = int(rng.integers(1, 3)) if rng.random() < 0.4 else 0
-            nodules = _nodules(rng, centre, size, count, (0.18, 0.32))
+            nodules = _nodules(rng, centre, size, count, (0.25, 0.42))
         return cls(
             grade=grade,
             place=place,

@@ -92,9 +92,9 @@ def draw_brain_scanner(seed: Seed) -> BrainScanner:
     for sequence in SEQUENCES:
         volume = rng.random() < (0.7 if sequence in ("t1", "t1ce") else 0.35)
         acquisitions[sequence] = Acquisition(
-            in_plane_mm=uniform(rng, 0.9, 1.2),
+            in_plane_mm=uniform(rng, 0.9, 1.1),
             slice_mm=thin if volume else uniform(rng, 3.0, 5.0),
-            noise=uniform(rng, 0.012, 0.035),
+            noise=uniform(rng, 0.015, 0.045),
             gain=float(np.exp(rng.uniform(np.log(150.0), np.log(900.0)))),
         )
     return BrainScanner(

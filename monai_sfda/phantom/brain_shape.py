@@ -46,7 +46,7 @@ class BrainShape:
             (normal(rng, 67.0, 1.5), normal(rng, 86.0, 2.0), normal(rng, 64.0, 1.5)),
             (normal(rng, 25.0, 0.8), normal(rng, 43.0, 1.5), normal(rng, 20.0, 0.8)),
             (normal(rng, 31.0, 1.0), normal(rng, 29.0, 1.0), normal(rng, 22.0, 1.0)),
-            normal(rng, 1.0, 0.4),
+            normal(rng, 0.4, 0.3),
         )
 
     def cerebrum(self, at: Region) -> Float32:

@@ -12,12 +12,10 @@ slope, and patients with a second time point, who must not be in two lists of a 
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +25,7 @@ from monai_sfda.phantom.brain_mr import BrainImages, BrainScanner, image_brain
 from monai_sfda.phantom.brain_tissues import Grade
 from monai_sfda.phantom.draws import Seed
 from monai_sfda.phantom.geometry import Grid
+from monai_sfda.phantom.nifti import write_nifti
 
 ROOT = "MICCAI_BraTS_2018_Data_Training"
 FULL_MATRIX = 240
@@ -139,8 +138,9 @@ def write_brats_case(
     affine = brats_affine(matrix)
     folder.mkdir(parents=True)
     for sequence, array in images.arrays.items():
-        _write(folder / f"{folder.name}_{sequence}.nii.gz", array, affine, slope)
-    _write(folder / f"{folder.name}_seg.nii.gz", images.labels.astype(np.int16), affine, 1.0)
+        stored = np.minimum(np.rint(array / slope), np.iinfo(np.int16).max).astype(np.int16)
+        write_nifti(folder / f"{folder.name}_{sequence}.nii.gz", stored, affine, slope)
+    write_nifti(folder / f"{folder.name}_seg.nii.gz", images.labels.astype(np.int16), affine)
     return images
 
 
@@ -148,19 +148,3 @@ def time_points(brain: Brain, subject: BratsSubject) -> Iterator[tuple[str, Brai
     """Names of the cases of a subject and the brain at that time: the tumour grows by a fifth in width."""
     for point, case in enumerate(subject.cases()):
         yield case, brain if point == 0 else brain.later(1.2)
-
-
-def _write(path: Path, array: NDArray[np.int16], affine: NDArray[np.float64], slope: float) -> None:
-    largest = np.iinfo(np.int16).max
-    stored = np.minimum(np.rint(array / slope), largest).astype(np.int16) if slope != 1.0 else array
-    nifti = nibabel.nifti1.Nifti1Image(stored, affine)
-    nifti.header.set_xyzt_units("mm")
-    nifti.set_sform(affine, code=1)
-    nifti.set_qform(affine, code=1)
-    nifti.header["descrip"] = b"phantom data, not patient data"
-    content = bytearray(nifti.to_bytes())
-    # the library would scale the integers again, so the slope goes into the finished header
-    content[112:116] = np.float32(slope).astype(nifti.header.endianness + "f4").tobytes()
-    # a fixed time stamp and no file name inside: the same seed gives the same bytes
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
-        packed.write(content)

@@ -75,7 +75,6 @@ class Glioma:
 
     Attributes:
         grade: high or low.
-        place: the lobe where it arose.
         centre, radii, rotation: the ellipsoid that the core is a rippled form of.
         roughness_mm: standard deviation of the core's surface.
         border_mm: over how much the core gives way to brain beyond partial volume; tumours infiltrate.
@@ -87,7 +86,6 @@ class Glioma:
     """
 
     grade: Grade
-    place: str
     centre: Point
     radii: Point
     rotation: Rotation
@@ -106,9 +104,9 @@ class Glioma:
         """High grade: a rim that enhances round necrosis, wide oedema, mass effect. Low grade: a smaller core
         that mostly does not enhance, little oedema and displacement.
         """
-        place = list(_PLACES)[int(rng.choice(len(_PLACES), p=_SHARES[grade]))]
+        place = list(_PLACES.values())[int(rng.choice(len(_PLACES), p=_SHARES[grade]))]
         side = 1 if rng.random() < 0.5 else -1
-        centre = near(rng, mirrored(_PLACES[place], side), 5.0)
+        centre = near(rng, mirrored(place, side), 5.0)
         high = grade == "HGG"
         size = uniform(rng, 13.0, 23.0) if high else uniform(rng, 9.0, 16.0)
         radii = (size * normal(rng, 1.0, 0.12), size * normal(rng, 1.1, 0.12), size * normal(rng, 0.95, 0.12))
@@ -120,7 +118,6 @@ class Glioma:
             nodules = _nodules(rng, centre, size, count, (0.25, 0.42))
         return cls(
             grade=grade,
-            place=place,
             centre=centre,
             radii=radii,
             rotation=rotation_about((uniform(rng, -40, 40), uniform(rng, -40, 40), uniform(rng, -40, 40))),
@@ -187,7 +184,7 @@ class Glioma:
             yield self._inside(fields, at, inner, core + thickness, room)
             yield self._inside(fields, at, BrainTissue.NECROSIS, core + thickness + 1.5, room)
         for nodule in self.nodules:
-            ball = ellipsoid(at, nodule.centre, (nodule.radius,) * 3) + 0.12 * nodule.radius * ripple
+            ball = ellipsoid(at, nodule.centre, (nodule.radius,) * 3) + 0.2 * nodule.radius * ripple
             cover = fields.body.coverage(np.maximum(ball, core + 1.0)) * room
             yield TissueLayer(BrainTissue.ENHANCING_TUMOUR, at.box, cover, TumourLabel.ENHANCING)
 

@@ -139,7 +139,6 @@ def test_scanners_differ_and_mostly_image_t1_in_thinner_slices() -> None:
     assert len({scanner.acquisitions["t1"].gain for scanner in SCANNERS}) == len(SCANNERS)
 
 
-@pytest.mark.long
 def test_a_subject_of_full_size_takes_seconds() -> None:
     start = time.process_time()
     images = image_brain(make_brain(1, "HGG"), brats_grid(240), draw_brain_scanner(1), 1)

@@ -54,8 +54,10 @@ def demo(
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
-    task: Annotated[str, typer.Option(help="Task whose official layouts are written.")] = "abdomen",
-    subjects: Annotated[int, typer.Option(min=1, help="Subjects a domain.")] = 12,
+    task: Annotated[
+        str, typer.Option(help="What is written, in its official layouts: abdomen or brain.")
+    ] = "abdomen",
+    subjects: Annotated[int, typer.Option(min=1, help="Subjects a domain, or a tumour grade.")] = 12,
     seed: Annotated[int, typer.Option(help="The same seed writes the same scans.")] = 0,
     matrix: Annotated[
         int | None, typer.Option(min=32, help="In-plane pixels; by default the task's own.")

@@ -1,8 +1,8 @@
-"""Abdomen phantoms: whole subjects with labels, imaged by MR and CT, in the official layouts of CHAOS and
-BTCV.
+"""Phantoms: whole subjects with labels, imaged by simulated scanners, in the official layouts of CHAOS and
+BTCV (abdomen, MR and CT) and of BraTS 2018 (brain with a glioma, four MR sequences).
 
-`make_abdomen` draws a subject, `image_mr` and `image_ct` image it on any grid, `write_phantoms` writes data
-sets.
+`make_abdomen` draws a subject, `image_mr` and `image_ct` image it on any grid; `make_brain` and `image_brain`
+do so for the brain; `write_phantoms` writes data sets.
 
 >>> anatomy = make_abdomen(7)
 >>> image = image_ct(anatomy, ct_grid(1, 32), draw_ct_scanner(2), 3)
@@ -13,33 +13,49 @@ True
 from __future__ import annotations
 
 from monai_sfda.phantom.anatomy import Anatomy, make_abdomen
+from monai_sfda.phantom.brain_anatomy import Brain, make_brain
+from monai_sfda.phantom.brain_mr import BrainImages, BrainScanner, draw_brain_scanner, image_brain
+from monai_sfda.phantom.brain_tissues import BrainTissue, Grade, TumourLabel
+from monai_sfda.phantom.brats import brats_grid, brats_subjects
 from monai_sfda.phantom.btcv import btcv_files, write_btcv_subject
 from monai_sfda.phantom.chaos import write_chaos_subject
 from monai_sfda.phantom.ct import ContrastPhase, CtImage, CtScanner, draw_ct_scanner, image_ct
-from monai_sfda.phantom.dataset import choose_subjects, write_phantoms
+from monai_sfda.phantom.dataset import PHANTOM_TASKS, choose_subjects, write_phantoms
 from monai_sfda.phantom.geometry import Grid
 from monai_sfda.phantom.mr import MrImage, MrScanner, draw_mr_scanner, image_mr
 from monai_sfda.phantom.sampling import ct_grid, mr_grid
 from monai_sfda.phantom.tissues import Organ, Tissue
 
 __all__ = [
+    "PHANTOM_TASKS",
     "Anatomy",
+    "Brain",
+    "BrainImages",
+    "BrainScanner",
+    "BrainTissue",
     "ContrastPhase",
     "CtImage",
     "CtScanner",
+    "Grade",
     "Grid",
     "MrImage",
     "MrScanner",
     "Organ",
     "Tissue",
+    "TumourLabel",
+    "brats_grid",
+    "brats_subjects",
     "btcv_files",
     "choose_subjects",
     "ct_grid",
+    "draw_brain_scanner",
     "draw_ct_scanner",
     "draw_mr_scanner",
+    "image_brain",
     "image_ct",
     "image_mr",
     "make_abdomen",
+    "make_brain",
     "mr_grid",
     "write_btcv_subject",
     "write_chaos_subject",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from monai_sfda.phantom.draws import Point, Seed, generators, normal
 from monai_sfda.phantom.geometry import BodyCoordinates, Float32, Grid
 from monai_sfda.phantom.gut import Gut
+from monai_sfda.phantom.interpolation import interpolate_separably, linear_weights
 from monai_sfda.phantom.kidneys import Kidney
 from monai_sfda.phantom.layers import Layer, paint
 from monai_sfda.phantom.liver import Gallbladder, Liver
@@ -19,39 +20,9 @@ from monai_sfda.phantom.spleen_pancreas import Pancreas, Spleen
 from monai_sfda.phantom.tissues import Tissue
 from monai_sfda.phantom.trunk import Trunk
 from monai_sfda.phantom.vessels import Vessels
+from monai_sfda.phantom.warp import Warp
 
 _NODE_MM = 8.0  # distance of the nodes between which body coordinates are interpolated
-_WAVES = 18
-
-
-@dataclass(frozen=True)
-class Warp:
-    """A smooth displacement field: a sum of plane waves.
-
-    Attributes:
-        waves: (M, 3) wave vectors, rad/mm.
-        amplitudes: (M, 3) displacements, mm.
-        phases: (M,) radians.
-    """
-
-    waves: NDArray[np.float64]
-    amplitudes: NDArray[np.float64]
-    phases: NDArray[np.float64]
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, rms_mm: float) -> Warp:
-        """Wavelengths of 45 to 240 mm, the long ones stronger; `rms_mm` is the rms of a component."""
-        length = np.exp(rng.uniform(np.log(45.0), np.log(240.0), _WAVES))
-        direction = rng.normal(size=(_WAVES, 3))
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        amplitudes = rng.normal(size=(_WAVES, 3)) * length[:, None]
-        amplitudes *= rms_mm / np.sqrt(0.5 * (amplitudes**2).sum(0).mean())
-        return cls(2 * np.pi * direction / length[:, None], amplitudes, rng.uniform(0, 2 * np.pi, _WAVES))
-
-    def displacement(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Displacements (..., 3) in mm at points (..., 3) in mm."""
-        moved: NDArray[np.float64] = np.sin(points @ self.waves.T + self.phases) @ self.amplitudes
-        return moved
 
 
 @dataclass(frozen=True)
@@ -93,8 +64,8 @@ class Anatomy:
         points = grid.world(nodes) / np.asarray(self.scale)
         displacement = self.warp.displacement(points)
         coordinates = (points + displacement).astype(np.float32)
-        weights = [_linear_weights(n, c) for n, c in zip(grid.shape, counts, strict=True)]
-        x, y, z = (_interpolate(coordinates[..., axis], weights) for axis in range(3))
+        weights = [linear_weights(n, c) for n, c in zip(grid.shape, counts, strict=True)]
+        x, y, z = (interpolate_separably(coordinates[..., axis], weights) for axis in range(3))
         reach = float(np.abs(displacement * np.asarray(self.scale)).max())
         return BodyCoordinates(grid, x, y, z, self.scale, reach)
 
@@ -127,7 +98,7 @@ class Anatomy:
         self, grid: Grid, values: Mapping[Tissue, Sequence[float]]
     ) -> tuple[Float32, NDArray[np.uint8]]:
         """Averages of tissue values, (C, X, Y, Z), and `Organ` labels, (X, Y, Z); see `layers.paint`."""
-        return paint(self.layers(grid), grid.shape, values)
+        return paint(self.layers(grid), grid.shape, values, Tissue.AIR)
 
     def labels(self, grid: Grid) -> NDArray[np.uint8]:
         """`Organ` values at the voxel centres of a grid, (X, Y, Z) uint8."""
@@ -165,22 +136,3 @@ def make_abdomen(seed: Seed) -> Anatomy:
         pancreas=Pancreas.draw(streams[10], liver.portal[0][0][0]),
         kidneys=(Kidney.draw(streams[11], 1), Kidney.draw(streams[11], -1)),
     )
-
-
-def _linear_weights(count: int, nodes: int) -> Float32:
-    """(count, nodes) weights of linear interpolation from equidistant nodes to voxels."""
-    position = np.linspace(0.0, nodes - 1.0, count)
-    first = np.minimum(position.astype(int), nodes - 2)
-    weights = np.zeros((count, nodes), np.float32)
-    rows = np.arange(count)
-    weights[rows, first + 1] = position - first
-    weights[rows, first] = 1.0 - (position - first)
-    return weights
-
-
-def _interpolate(values: Float32, weights: Sequence[Float32]) -> Float32:
-    """Values at nodes (I, J, K) to voxels (X, Y, Z), one axis after the other."""
-    out = np.tensordot(values, weights[2], (2, 1))
-    out = np.tensordot(out, weights[1], (1, 1)).transpose(0, 2, 1)
-    out = np.tensordot(weights[0], out, (1, 0))
-    return np.ascontiguousarray(out, np.float32)

@@ -6,17 +6,13 @@ RawData/Training/label/label0001.nii.gz (uint8, the values of `Organ`)
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
-
-import nibabel
-import numpy as np
-from numpy.typing import NDArray
 
 from monai_sfda.phantom.anatomy import Anatomy
 from monai_sfda.phantom.ct import CtImage, CtScanner, image_ct
 from monai_sfda.phantom.draws import Seed
 from monai_sfda.phantom.geometry import Grid
+from monai_sfda.phantom.nifti import write_nifti
 
 
 def btcv_files(root: Path, subject: str) -> tuple[Path, Path]:
@@ -31,17 +27,6 @@ def write_btcv_subject(
 ) -> CtImage:
     """One subject as two NIfTI files; arguments as for `image_ct`."""
     image = image_ct(anatomy, grid, scanner, seed)
-    _write(image_file, image.array, grid)
-    _write(label_file, image.labels, grid)
+    write_nifti(image_file, image.array, grid.affine)
+    write_nifti(label_file, image.labels, grid.affine)
     return image
-
-
-def _write(path: Path, array: NDArray[np.int16] | NDArray[np.uint8], grid: Grid) -> None:
-    nifti = nibabel.nifti1.Nifti1Image(array, grid.affine)
-    nifti.header.set_xyzt_units("mm")
-    nifti.set_sform(grid.affine, code=1)
-    nifti.set_qform(grid.affine, code=1)
-    nifti.header["descrip"] = b"phantom data, not patient data"
-    # a fixed time stamp and no file name inside: the same seed gives the same bytes
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
-        packed.write(nifti.to_bytes())

@@ -13,8 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from monai_sfda.catalog import Domain, find_task
-from monai_sfda.errors import OutputError, SettingError
+from monai_sfda.errors import OutputError, SettingError, nearest
 from monai_sfda.phantom.anatomy import make_abdomen
+from monai_sfda.phantom.brain_anatomy import make_brain
+from monai_sfda.phantom.brain_mr import draw_brain_scanner
+from monai_sfda.phantom.brain_tissues import Grade
+from monai_sfda.phantom.brats import (
+    FULL_MATRIX,
+    ROOT,
+    brats_grid,
+    brats_subjects,
+    find_brats_subject,
+    time_points,
+    write_brats_case,
+)
 from monai_sfda.phantom.btcv import btcv_files, write_btcv_subject
 from monai_sfda.phantom.chaos import write_chaos_subject
 from monai_sfda.phantom.ct import draw_ct_scanner
@@ -22,7 +34,9 @@ from monai_sfda.phantom.manifest import claim_folder, describe, mark_complete
 from monai_sfda.phantom.mr import draw_mr_scanner
 from monai_sfda.phantom.sampling import check_matrix, ct_grid, mr_grid
 
-DEFAULT_MATRIX = 256
+#: What there are phantoms of, and the default number of pixels across a slice. The brain's bundles are tasks
+#: of their own on one data set, so its phantoms are named after the organ.
+PHANTOM_TASKS = {"abdomen": 256, "brain": FULL_MATRIX}
 
 
 @dataclass(frozen=True)
@@ -35,16 +49,31 @@ class SubjectSeeds:
     imaging: np.random.SeedSequence
 
     @classmethod
-    def of(cls, seed: int, domain: str, subject: str) -> SubjectSeeds:
+    def of(cls, seed: int, group: str, subject: str) -> SubjectSeeds:
         """They depend on the data set's seed and the subject alone, not on how many subjects there are."""
-        key = zlib.crc32(f"{domain}/{subject}".encode())
+        key = zlib.crc32(f"{group}/{subject}".encode())
         return cls(*np.random.SeedSequence([seed, key]).spawn(4))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Subjects that are written alike: a domain of the abdomen's task, a grade of tumour of the brain.
+
+    Attributes:
+        name: `source`, `target`; `HGG`, `LGG`.
+        dataset: whose layout they have.
+        ids: of the subjects.
+    """
+
+    name: str
+    dataset: str
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Job:
     out: Path
-    domain: str
+    group: str
     dataset: str
     subject: str
     seed: int
@@ -63,52 +92,63 @@ def write_phantoms(
     progress: Callable[[int, int], None] | None = None,
     t1dual: bool = False,
 ) -> None:
-    """Write phantom subjects of both domains of a task in their official layouts.
+    """Write phantom subjects in the official layouts of a task's data sets.
 
-    Source and target subjects have different anatomies. Ids are official ones, of training and test subjects
-    in about the official proportion (see `choose_subjects`). A folder that an interrupted call with the same
+    `abdomen`: source (CHAOS) and target (BTCV) subjects, who have different anatomies; ids are official ones,
+    of training and test subjects in about the official proportion (see `choose_subjects`). `brain`: high-
+    and low-grade gliomas in the layout of BraTS 2018. A folder that an interrupted call with the same
     settings left is completed; `phantom.json` in it says what it holds.
 
     Args:
-        task: name of a task of the catalog.
+        task: one of `PHANTOM_TASKS`.
         out: folder to write to; absent, empty, or a phantom with the same settings.
-        subjects: subjects per domain.
+        subjects: subjects per domain or grade.
         seed: of everything; the files depend on it and on `matrix` and `t1dual` alone.
-        matrix: pixels across a slice; None for 256. The field of view is the same for all.
+        matrix: pixels across a slice; None for that of `PHANTOM_TASKS`. The field of view is the same for
+            all.
         workers: processes; 1 for none but this one.
         progress: called with the number of finished and of all subjects.
-        t1dual: write the MR subjects' two-point gradient echo too.
+        t1dual: write the two-point gradient echo of the abdomen's MR subjects too.
 
     Raises:
-        SettingError: on an unknown task, one without phantoms, or impossible numbers.
+        SettingError: on a task without phantoms, or impossible numbers.
         OutputError: when the folder holds something else or cannot be written.
     """
-    definition = find_task(task)
-    size = check_matrix(DEFAULT_MATRIX if matrix is None else matrix)
+    if task not in PHANTOM_TASKS:
+        raise SettingError(
+            f"there are no phantoms of task '{task}'",
+            remedy=f"use one of {', '.join(nearest(task, PHANTOM_TASKS))}",
+        )
+    size = PHANTOM_TASKS[task] if matrix is None else matrix
+    groups = _brain_groups(subjects, size) if task == "brain" else _domain_groups(task, subjects, size)
+    if t1dual and task != "abdomen":
+        raise SettingError(f"task '{task}' has no two-point gradient echo", remedy="leave t1dual out")
     if seed < 0:
         raise SettingError(f"seed {seed} is negative", remedy="give a seed of 0 or more")
     if workers < 1:
         raise SettingError(f"{workers} workers cannot work", remedy="give 1 or more")
-    domains = {"source": definition.source, "target": definition.target}
-    for domain in domains.values():
-        if domain.dataset not in _WRITERS:
-            raise SettingError(
-                f"there are no phantoms of the data set '{domain.dataset}' of task '{task}'",
-                remedy="use the task 'abdomen'",
-            )
-    chosen = {name: choose_subjects(domain, subjects) for name, domain in domains.items()}
-    ids = {name: (domains[name].dataset, chosen[name]) for name in domains}
-    manifest = describe(task, seed, size, t1dual, ids)
+    manifest = describe(task, seed, size, t1dual, {g.name: (g.dataset, list(g.ids)) for g in groups})
     claim_folder(out, manifest)
-    jobs = [
-        _Job(out, name, domains[name].dataset, subject, seed, size, t1dual)
-        for name, ids in chosen.items()
-        for subject in ids
-    ]
+    jobs = [_Job(out, g.name, g.dataset, subject, seed, size, t1dual) for g in groups for subject in g.ids]
     for done, _ in enumerate(_run(jobs, workers), start=1):
         if progress is not None:
             progress(done, len(jobs))
     mark_complete(out, manifest)
+
+
+def _domain_groups(task: str, subjects: int, matrix: int) -> list[Group]:
+    check_matrix(matrix)
+    definition = find_task(task)
+    return [
+        Group(name, domain.dataset, tuple(choose_subjects(domain, subjects)))
+        for name, domain in (("source", definition.source), ("target", definition.target))
+    ]
+
+
+def _brain_groups(subjects: int, matrix: int) -> list[Group]:
+    brats_grid(matrix)
+    grades: tuple[Grade, Grade] = ("HGG", "LGG")
+    return [Group(grade, "brats", tuple(s.id for s in brats_subjects(grade, subjects))) for grade in grades]
 
 
 def choose_subjects(domain: Domain, count: int) -> list[str]:
@@ -165,12 +205,32 @@ def _write_btcv(job: _Job, seeds: SubjectSeeds) -> None:
             source.replace(final)
 
 
-_WRITERS: dict[str, Callable[[_Job, SubjectSeeds], None]] = {"chaos": _write_chaos, "btcv": _write_btcv}
+def _write_brats(job: _Job, seeds: SubjectSeeds) -> None:
+    grade: Grade = "HGG" if job.group == "HGG" else "LGG"
+    subject = find_brats_subject(grade, job.subject)
+    brain = make_brain(seeds.anatomy, grade)
+    for case, now in time_points(brain, subject):
+        final = job.out / ROOT / grade / case
+        if final.exists():
+            continue
+        chance = SubjectSeeds.of(job.seed, grade, case)
+        with _temporary_folder(job) as folder:
+            scanner = draw_brain_scanner(chance.scanner)
+            write_brats_case(folder / case, now, job.matrix, scanner, chance.imaging, subject.slope)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            (folder / case).replace(final)
+
+
+_WRITERS: dict[str, Callable[[_Job, SubjectSeeds], None]] = {
+    "chaos": _write_chaos,
+    "btcv": _write_btcv,
+    "brats": _write_brats,
+}
 
 
 def _write_subject(job: _Job) -> None:
     try:
-        _WRITERS[job.dataset](job, SubjectSeeds.of(job.seed, job.domain, job.subject))
+        _WRITERS[job.dataset](job, SubjectSeeds.of(job.seed, job.group, job.subject))
     except OSError as error:
         raise OutputError(
             f"subject {job.subject} of {job.dataset} cannot be written ({error.strerror})",
@@ -196,7 +256,7 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[None]:
 @contextmanager
 def _temporary_folder(job: _Job) -> Iterator[Path]:
     """A folder beside the final place, gone afterwards; what an interrupted run left is removed first."""
-    folder = job.out / f".{job.domain}-{job.subject}.tmp"
+    folder = job.out / f".{job.group}-{job.subject}.tmp"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

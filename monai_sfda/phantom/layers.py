@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +20,11 @@ from numpy.typing import NDArray
 from monai_sfda.phantom.geometry import BodyCoordinates, Box, Float32, Region
 from monai_sfda.phantom.tissues import Organ, Tissue
 
+AnyTissue = TypeVar("AnyTissue", bound=Enum)
+
 
 @dataclass(frozen=True)
-class Layer:
+class TissueLayer(Generic[AnyTissue]):
     """One tissue laid over what was painted before.
 
     Attributes:
@@ -30,10 +34,14 @@ class Layer:
         organ: the label where it covers half a voxel or more; None leaves the label below.
     """
 
-    tissue: Tissue
+    tissue: AnyTissue
     box: Box
     cover: Float32
-    organ: Organ | None
+    organ: IntEnum | None
+
+
+#: A layer of the abdomen.
+Layer = TissueLayer[Tissue]
 
 
 @dataclass(frozen=True)
@@ -63,22 +71,25 @@ class Scene:
 
 
 def paint(
-    layers: Iterable[Layer], shape: tuple[int, int, int], values: Mapping[Tissue, Sequence[float]]
+    layers: Iterable[TissueLayer[AnyTissue]],
+    shape: tuple[int, int, int],
+    values: Mapping[AnyTissue, Sequence[float]],
+    ground: AnyTissue,
 ) -> tuple[Float32, NDArray[np.uint8]]:
-    """Lay the layers over air.
+    """Lay the layers over one another.
 
     Args:
         layers: in painting order.
         shape: voxels of the grid.
         values: for every tissue its value in each of C channels.
+        ground: what fills the grid before the first layer.
 
     Returns:
-        (C, X, Y, Z) float32 partial-volume averages, and the (X, Y, Z) uint8 `Organ` values at the voxel
-        centres.
+        (C, X, Y, Z) float32 partial-volume averages, and the (X, Y, Z) uint8 labels at the voxel centres.
     """
-    air = values[Tissue.AIR]
-    canvas = np.empty((len(air), *shape), np.float32)
-    for channel, value in zip(canvas, air, strict=True):
+    below_all = values[ground]
+    canvas = np.empty((len(below_all), *shape), np.float32)
+    for channel, value in zip(canvas, below_all, strict=True):
         channel.fill(value)
     labels = np.zeros(shape, np.uint8)
     for layer in layers:

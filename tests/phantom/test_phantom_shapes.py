@@ -78,7 +78,7 @@ def test_layers_hide_what_lies_below_in_proportion_to_their_cover() -> None:
         Layer(Tissue.SPLEEN, box, np.full((2, 2, 2), 0.4, np.float32), Organ.SPLEEN),
         Layer(Tissue.LIVER, box, np.zeros((2, 2, 2), np.float32), Organ.LIVER),
     ]
-    (image,), labels = paint(layers, (2, 2, 2), values)
+    (image,), labels = paint(layers, (2, 2, 2), values, Tissue.AIR)
     np.testing.assert_allclose(image, 0.4 * 50 + 0.6 * (0.75 * 100 - 0.25 * 1000), rtol=1e-6)
     assert np.unique(labels).tolist() == [Organ.LIVER]
 

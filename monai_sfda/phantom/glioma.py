@@ -1,0 +1,202 @@
+"""A glioma: core, rim, necrosis, oedema, and how it pushes the brain aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_sfda.phantom.brain_fields import BrainFields
+from monai_sfda.phantom.brain_tissues import BrainTissue, Grade, TumourLabel
+from monai_sfda.phantom.draws import Point, mirrored, near, normal, uniform
+from monai_sfda.phantom.geometry import Float32, Region, Rotation, ellipsoid, rotation_about
+from monai_sfda.phantom.layers import TissueLayer
+
+# Where gliomas arise, in white matter of the right hemisphere (mm), and how often: low-grade ones prefer the
+# frontal lobe, the insula and the temporal lobe (Duffau and Capelle, Preferential brain locations of
+# low-grade gliomas, Cancer 2004;100:2622); high-grade ones are spread more evenly (Larjavaara et al.,
+# Incidence of gliomas by anatomic location, Neuro-Oncology 2007;9:319). Shares are rounded.
+_PLACES: dict[str, Point] = {
+    "frontal": (27.0, 38.0, 24.0),
+    "temporal": (44.0, -8.0, -18.0),
+    "insular": (36.0, 6.0, 4.0),
+    "parietal": (30.0, -34.0, 34.0),
+    "occipital": (32.0, -58.0, 12.0),
+}
+_SHARES: dict[Grade, tuple[float, ...]] = {
+    "HGG": (0.38, 0.28, 0.06, 0.20, 0.08),
+    "LGG": (0.45, 0.22, 0.25, 0.06, 0.02),
+}
+_RIPPLES = 16
+
+
+@dataclass(frozen=True)
+class Ripples:
+    """A random field of unit variance that makes the surfaces of a tumour irregular: a sum of plane waves.
+
+    Attributes:
+        waves: (M, 3) wave vectors, rad/mm.
+        phases: (M,) radians.
+    """
+
+    waves: Float32
+    phases: Float32
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shortest_mm: float, longest_mm: float) -> Ripples:
+        """Wavelengths between two lengths, equally many an octave."""
+        length = np.exp(rng.uniform(np.log(shortest_mm), np.log(longest_mm), (_RIPPLES, 1)))
+        direction = rng.normal(size=(_RIPPLES, 3))
+        direction *= 2 * np.pi / (length * np.linalg.norm(direction, axis=1, keepdims=True))
+        phases = rng.uniform(0, 2 * np.pi, _RIPPLES)
+        return cls(direction.astype(np.float32), phases.astype(np.float32))
+
+    def at(self, region: Region) -> Float32:
+        """The field at the voxels of a region, (X, Y, Z)."""
+        total = np.zeros(region.x.shape, np.float32)
+        for (a, b, c), phase in zip(self.waves, self.phases, strict=True):
+            total += np.cos(a * region.x + b * region.y + c * region.z + phase)
+        return total * np.float32(np.sqrt(2.0 / _RIPPLES))
+
+
+@dataclass(frozen=True)
+class Nodule:
+    """A solid enhancing part of a core: centre and radius, mm."""
+
+    centre: Point
+    radius: float
+
+
+@dataclass(frozen=True)
+class Glioma:
+    """A tumour in brain coordinates (mm).
+
+    Attributes:
+        grade: high or low.
+        centre, radii, rotation: the ellipsoid that the core is a rippled form of.
+        roughness_mm: standard deviation of the core's surface.
+        border_mm: over how much the core gives way to brain beyond partial volume; tumours infiltrate.
+        rim_mm: mean thickness of the enhancing rim; 0 for none.
+        nodules: enhancing parts inside the core.
+        oedema_mm: mean extent of the oedema beyond the core, in white matter.
+        push: relative displacement of the brain round the centre, 0 to 1.
+        surface, shell, fingers: ripples of the core's surface, of the rim's thickness, of the oedema.
+    """
+
+    grade: Grade
+    centre: Point
+    radii: Point
+    rotation: Rotation
+    roughness_mm: float
+    border_mm: float
+    rim_mm: float
+    nodules: tuple[Nodule, ...]
+    oedema_mm: float
+    push: float
+    surface: Ripples
+    shell: Ripples
+    fingers: Ripples
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, grade: Grade) -> Glioma:
+        """High grade: a rim that enhances round necrosis, wide oedema, mass effect. Low grade: a smaller core
+        that mostly does not enhance, little oedema and displacement.
+        """
+        place = list(_PLACES.values())[int(rng.choice(len(_PLACES), p=_SHARES[grade]))]
+        side = 1 if rng.random() < 0.5 else -1
+        centre = near(rng, mirrored(place, side), 5.0)
+        high = grade == "HGG"
+        size = uniform(rng, 13.0, 23.0) if high else uniform(rng, 9.0, 16.0)
+        radii = (size * normal(rng, 1.0, 0.12), size * normal(rng, 1.1, 0.12), size * normal(rng, 0.95, 0.12))
+        if high:
+            nodules = _nodules(rng, centre, size, int(rng.integers(0, 3)), (0.25, 0.4))
+        else:
+            # two of five low-grade gliomas enhance, and then little
+            count = int(rng.integers(1, 3)) if rng.random() < 0.4 else 0
+            nodules = _nodules(rng, centre, size, count, (0.25, 0.42))
+        return cls(
+            grade=grade,
+            centre=centre,
+            radii=radii,
+            rotation=rotation_about((uniform(rng, -40, 40), uniform(rng, -40, 40), uniform(rng, -40, 40))),
+            roughness_mm=size * uniform(rng, 0.08, 0.15),
+            border_mm=uniform(rng, 0.5, 1.5) if high else uniform(rng, 1.5, 4.0),
+            rim_mm=uniform(rng, 3.0, 5.5) if high else 0.0,
+            nodules=nodules,
+            oedema_mm=uniform(rng, 9.0, 20.0) if high else uniform(rng, 1.5, 4.5),
+            push=uniform(rng, 0.25, 0.5) if high else uniform(rng, 0.05, 0.25),
+            surface=Ripples.draw(rng, 11.0, 45.0),
+            shell=Ripples.draw(rng, 8.0, 30.0),
+            fingers=Ripples.draw(rng, 16.0, 50.0),
+        )
+
+    def grown(self, factor: float) -> Glioma:
+        """The same tumour some months later, `factor` times as wide, with more oedema and mass effect."""
+        return replace(
+            self,
+            radii=(self.radii[0] * factor, self.radii[1] * factor, self.radii[2] * factor),
+            oedema_mm=self.oedema_mm * factor,
+            push=min(self.push * factor, 0.6),
+        )
+
+    def displaced(self, points: NDArray[np.float64], give: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where the tissue at points (..., 3) was before the tumour grew, mm.
+
+        x -> c + (x - c) (1 - push give exp(-|x - c|^2 / (2 s^2))), s = 1.6 mean radii: one to one for push <
+        1.
+
+        Args:
+            points: where tissue is now, brain coordinates.
+            give: (...,) 0 where nothing moves (at the skull) to 1.
+        """
+        away = points - np.asarray(self.centre)
+        width = 1.6 * float(np.mean(self.radii))
+        fall = np.exp(-(away**2).sum(-1) / (2.0 * width**2))
+        moved: NDArray[np.float64] = points - away * (self.push * give * fall)[..., None]
+        return moved
+
+    def layers(self, fields: BrainFields) -> Iterator[TissueLayer[BrainTissue]]:
+        """Oedema in white matter, then the core from outside inwards."""
+        reach = max(self.radii) + 2.5 * self.roughness_mm + 2.2 * self.oedema_mm
+        at = fields.body.region(np.subtract(self.centre, reach), np.add(self.centre, reach))
+        if at is None:
+            return
+        ripple = self.surface.at(at)
+        core = ellipsoid(at, self.centre, self.radii, self.rotation) + self.roughness_mm * ripple
+        extent = self.oedema_mm * np.maximum(1.0 + 0.45 * self.fingers.at(at), 0.15)
+        # oedema follows the white matter and, but close to the core, hardly enters the cortex
+        along = np.minimum(fields.white[at.box] + np.clip(0.8 - 0.15 * core, 0.12, 0.8), 1.0)
+        oedema = fields.body.coverage((core - extent) / 2.0) * along * fields.wall[at.box]
+        yield TissueLayer(BrainTissue.OEDEMA, at.box, oedema, TumourLabel.OEDEMA)
+
+        # a growing core fills sulci and ventricles
+        room = fields.hemispheres[at.box]
+        solid = fields.body.coverage(core / (1.0 + self.border_mm)) * room
+        inner = BrainTissue.NON_ENHANCING_TUMOUR
+        outer, label = inner, TumourLabel.NECROTIC_AND_NON_ENHANCING
+        if self.rim_mm > 0:
+            outer, label = BrainTissue.ENHANCING_TUMOUR, TumourLabel.ENHANCING
+        yield TissueLayer(outer, at.box, solid, label)
+        if self.rim_mm > 0:
+            thickness = self.rim_mm * np.clip(1.0 + 0.5 * self.shell.at(at), 0.3, 2.2)
+            yield self._inside(fields, at, inner, core + thickness, room)
+            yield self._inside(fields, at, BrainTissue.NECROSIS, core + thickness + 1.5, room)
+        for nodule in self.nodules:
+            ball = ellipsoid(at, nodule.centre, (nodule.radius,) * 3) + 0.2 * nodule.radius * ripple
+            cover = fields.body.coverage(np.maximum(ball, core + 1.0)) * room
+            yield TissueLayer(BrainTissue.ENHANCING_TUMOUR, at.box, cover, TumourLabel.ENHANCING)
+
+    def _inside(
+        self, fields: BrainFields, at: Region, tissue: BrainTissue, f: Float32, room: Float32
+    ) -> TissueLayer[BrainTissue]:
+        cover = fields.body.coverage(np.asarray(f, np.float32)) * room
+        return TissueLayer(tissue, at.box, cover, TumourLabel.NECROTIC_AND_NON_ENHANCING)
+
+
+def _nodules(
+    rng: np.random.Generator, centre: Point, size: float, count: int, share: tuple[float, float]
+) -> tuple[Nodule, ...]:
+    """Nodules off the centre of a core; `share` bounds their radius relative to the core's size."""
+    return tuple(Nodule(near(rng, centre, 0.35 * size), size * uniform(rng, *share)) for _ in range(count))

@@ -14,10 +14,10 @@ from monai_sfda.phantom.draws import Point, mirrored, near, normal, uniform
 from monai_sfda.phantom.geometry import Float32, Region, Rotation, ellipsoid, rotation_about
 from monai_sfda.phantom.layers import TissueLayer
 
-# Where gliomas arise, in white matter of the right hemisphere (mm), and how often: low-grade ones prefer the
-# frontal lobe, the insula and the temporal lobe (Duffau and Capelle, Preferential brain locations of
-# low-grade gliomas, Cancer 2004;100:2622); high-grade ones are spread more evenly (Larjavaara et al.,
-# Incidence of gliomas by anatomic location, Neuro-Oncology 2007;9:319). Shares are rounded.
+# Where gliomas arise, in white matter of the right hemisphere (mm), and how often. All gliomas: frontal 40%,
+# temporal 29%, parietal 14%, occipital 3% (Larjavaara et al., Incidence of gliomas by anatomic location,
+# Neuro-Oncology 2007;9:319). In the insula 25% of low-grade gliomas, 11% of glioblastomas (Duffau and
+# Capelle, Preferential brain locations of low-grade gliomas, Cancer 2004;100:2622). The rest is ours.
 _PLACES: dict[str, Point] = {
     "frontal": (27.0, 38.0, 24.0),
     "temporal": (44.0, -8.0, -18.0),
@@ -26,8 +26,8 @@ _PLACES: dict[str, Point] = {
     "occipital": (32.0, -58.0, 12.0),
 }
 _SHARES: dict[Grade, tuple[float, ...]] = {
-    "HGG": (0.38, 0.28, 0.06, 0.20, 0.08),
-    "LGG": (0.45, 0.22, 0.25, 0.06, 0.02),
+    "HGG": (0.40, 0.30, 0.11, 0.15, 0.04),
+    "LGG": (0.42, 0.22, 0.25, 0.08, 0.03),
 }
 _RIPPLES = 16
 

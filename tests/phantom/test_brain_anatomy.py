@@ -46,7 +46,7 @@ def test_every_voxel_is_filled_once() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_volumes_are_those_of_adults(seed: int) -> None:
-    # Luders et al., J Neurosci 2002;22:RC215 and others: grey 600 to 800 ml, white 400 to 600 ml
+    # usual: grey matter 600 to 800 ml, white matter 400 to 600 ml, with room for small and large heads
     cover, _ = fractions(seed, None)
     volume = {kind: float(c.sum()) * ML for kind, c in cover.items()}
     grey = sum(volume[k] for k in (BrainTissue.CORTEX, BrainTissue.STRIATUM, BrainTissue.THALAMUS))

@@ -36,8 +36,12 @@ def method_of(arm):
 
 @pytest.mark.parametrize(("name", "arm"), ARMS, ids=lambda v: getattr(v, "run", v))
 def test_methods_and_trainings_know_every_setting(name, arm):
-    method_of(arm)
-    training_settings({k.removeprefix("training#"): v for k, v in arm.training.overrides.items()})
+    method = method_of(arm)
+    assert method.name == arm.method
+    for key, value in arm.overrides.get("method_settings", {}).items():
+        assert getattr(method.settings, key) == value
+    training = {k.removeprefix("training#"): v for k, v in arm.training.overrides.items()}
+    assert training_settings(training).model_dump().items() >= training.items()
 
 
 def test_one_run_folder_is_one_way_to_adapt():

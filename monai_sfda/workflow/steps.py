@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -168,13 +168,10 @@ def run_process(command: Sequence[str], log: Path, title: str, hold: int | None)
         )
         peak: int | None = None
         try:
-            while True:
+            while process.poll() is None:
                 peak = _peak_memory(process.pid) or peak
-                try:
+                with suppress(subprocess.TimeoutExpired):  # time to look again
                     process.wait(timeout=LOOK_EVERY_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    pass
         except BaseException:  # interrupted or ended: the step must not outlive us
             process.terminate()
             process.wait()

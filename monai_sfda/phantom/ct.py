@@ -157,7 +157,7 @@ def tissue_values(
         )
         values[tissue] = (
             plain + scanner.enhancement * (enhanced - plain) + own,
-            _TEXTURE.get(tissue, _SOFT_TISSUE_TEXTURE),
+            tissue_texture(tissue),
         )
     spongiosa, texture = values[Tissue.CANCELLOUS_BONE]
     values[Tissue.CANCELLOUS_BONE] = (spongiosa + normal(rng, 0.0, _CANCELLOUS_SPREAD), texture)
@@ -166,6 +166,11 @@ def tissue_values(
     fluid, texture = values[Tissue.GUT_FLUID]
     values[Tissue.GUT_FLUID] = (fluid + 260.0 * scanner.oral_contrast, texture + 25.0 * scanner.oral_contrast)
     return values
+
+
+def tissue_texture(tissue: Tissue) -> float:
+    """Standard deviation within a tissue, HU."""
+    return _TEXTURE.get(tissue, _SOFT_TISSUE_TEXTURE)
 
 
 def image_ct(anatomy: Anatomy, grid: Grid, scanner: CtScanner, seed: Seed) -> CtImage:

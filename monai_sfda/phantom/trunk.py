@@ -57,8 +57,9 @@ class Dome:
 
 @dataclass(frozen=True)
 class Trunk:
-    """Outlines from the inside outwards, the domes of the diaphragm, and a plain heart (centre, radii, mm), None where
-    another is painted.
+    """Outlines from the inside outwards, the domes of the diaphragm, and a plain heart (centre, radii, mm).
+
+    The heart is None where a detailed one is painted.
     """
 
     cavity: Outline

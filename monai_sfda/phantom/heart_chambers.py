@@ -36,6 +36,7 @@ _EXTENT_MM = 112.0  # no part of the heart is farther from its base
 _RIGHT_WALL_MM = 3.0
 _ATRIAL_WALL_MM = 2.0
 _PERICARDIUM_MM = 1.2
+_OUTFLOW_WALL_MM = 4.5
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,9 @@ class Heart:
         at = shapes.at
         yield scene.layer(Tissue.MYOCARDIUM, at, shapes.left_atrium - _ATRIAL_WALL_MM, _NONE)
         yield scene.layer(Tissue.ARTERIAL_BLOOD, at, shapes.left_atrium, HeartLabel.LEFT_ATRIUM)
+        tract = self._outflow(scene)
+        if tract is not None:
+            yield scene.layer(Tissue.MYOCARDIUM, tract[0], tract[1] - _OUTFLOW_WALL_MM, _NONE)
         yield scene.layer(Tissue.MYOCARDIUM, at, shapes.outer, HeartLabel.MYOCARDIUM)
         yield scene.layer(Tissue.ARTERIAL_BLOOD, at, shapes.cavity, HeartLabel.LEFT_VENTRICLE)
         # the two papillary muscles belong to the cavity
@@ -143,12 +147,14 @@ class Heart:
         for side in (0.75, -0.75):
             start, end = (-0.55 * reach, side * reach, 46.0), (-0.35 * reach, 0.6 * side * reach, 20.0)
             yield from self._muscle(scene, start, end, 3.6)
-        # the outflow tract, from the cavity to the aortic valve
-        bottom, top = self.point(0.3 * reach, 3.0, 16.0), self.aortic_valve()
-        tract = scene.body.region(np.minimum(bottom, top) - 14.0, np.maximum(bottom, top) + 14.0)
         if tract is not None:
-            f = segment(tract, bottom, top, (10.0, 11.0))
-            yield scene.layer(Tissue.ARTERIAL_BLOOD, tract, f, HeartLabel.LEFT_VENTRICLE)
+            yield scene.layer(Tissue.ARTERIAL_BLOOD, tract[0], tract[1], HeartLabel.LEFT_VENTRICLE)
+
+    def _outflow(self, scene: Scene) -> tuple[Region, Float32] | None:
+        """The outflow tract of the left ventricle, from its cavity to the aortic valve."""
+        bottom, top = self.point(0.3 * self.ventricle[0], 3.0, 16.0), self.aortic_valve()
+        at = scene.body.region(np.minimum(bottom, top) - 16.0, np.maximum(bottom, top) + 16.0)
+        return None if at is None else (at, segment(at, bottom, top, (10.0, 11.0)))
 
     def _muscle(self, scene: Scene, start: Point, end: Point, radius: float) -> Iterator[Layer]:
         """A strand of muscle between two points of the heart; the label below stays."""
@@ -163,7 +169,7 @@ class Heart:
 
     def pulmonary_valve(self) -> Point:
         """Its middle, body coordinates, mm."""
-        return self.point(28.0, 42.0, -2.0)
+        return self.point(28.0, 34.0, 2.0)
 
 
 _NONE = HeartLabel.BACKGROUND
@@ -193,16 +199,15 @@ class Shapes:
         cavity = ellipsoid_at(u, v, down, (radius, radius, half))
         outer = ellipsoid_at(u, v, down, (radius + wall, radius + wall, half + 0.6 * wall))
         cavity = smooth_intersection(cavity, np.negative(w + 1.0), 5.0)
-        outer = smooth_intersection(outer, np.negative(w), 3.0)
-
         a, b, c = heart.right_ventricle
         body = ellipsoid_at(u - 33.0, v + 5.0, w - 27.0, (29.0 * a, 36.0 * b, 48.0 * c))
-        outlet = ellipsoid_at(u - 29.0, v - 30.0, w - 8.0, (16.0 * a, 24.0 * b, 20.0 * c))
+        outlet = ellipsoid_at(u - 29.0, v - 22.0, w - 8.0, (16.0 * a, 20.0 * b, 20.0 * c))
         right = smooth_union(body, outlet, 14.0)
         right = np.maximum(smooth_intersection(right, np.negative(w + 3.0), 6.0), -outer)
+        outer = smooth_intersection(outer, np.negative(w), 3.0)
 
         left_atrium = _body_ellipsoid(at, heart, *heart.left_atrium)
-        tip = heart.at_body((-24.0, 6.0, 30.0))
+        tip = heart.at_body((-11.0, -9.0, 28.0))
         appendage = ellipsoid_at(at.x - tip[0], at.y - tip[1], at.z - tip[2], heart.appendage)
         left_atrium = smooth_union(left_atrium, appendage, 10.0)
         left_atrium = smooth_intersection(left_atrium, np.asarray(w + 2.0, np.float32), 5.0)

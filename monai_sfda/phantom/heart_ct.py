@@ -61,7 +61,7 @@ def draw_angiography(seed: Seed) -> Angiography:
 
 def angiography_values(study: Angiography, rng: np.random.Generator) -> dict[Tissue, tuple[float, float]]:
     """Mean and standard deviation (HU) of each tissue in one subject."""
-    column = study.scanner.phase.value
+    column = ContrastPhase.ARTERIAL.value
     values = {
         tissue: (
             columns[column] + (0.0 if tissue is Tissue.AIR else normal(rng, 0.0, 4.0)),

@@ -57,7 +57,7 @@ class GreatVessels:
         rise = course((30.0, 16.0, 34.0), (35.0, 9.0, 56.0 + arch), (27.0, -8.0, 78.0 + arch))
         back = course((6.0, -28.0, 86.0 + arch), (-6.0, -50.0, 70.0 + arch))
         down = course((-8.0, -57.0, 40.0), (-6.0, -56.0, -20.0), (-2.0, -54.0, -90.0))
-        pulmonary = course((2.0, 30.0, 41.0), (-7.0, 14.0, 53.0), (-6.0, -4.0, 58.0), sd=1.0)
+        pulmonary = course((-3.0, 34.0, 46.0), (-11.0, 17.0, 57.0), (-8.0, -4.0, 60.0), sd=1.0)
         radius = normal(rng, 15.0, 1.5)
         left, right = heart.left_atrium[0], heart.right_atrium[0]
         centre = heart.at_body(right)
@@ -71,8 +71,8 @@ class GreatVessels:
             aorta_mm=(1.08 * radius, radius, 0.78 * radius),
             trunk=(heart.pulmonary_valve(), *pulmonary),
             branches=(
-                (pulmonary[-1], *course((18.0, -14.0, 54.0), (50.0, -20.0, 48.0), (76.0, -24.0, 40.0))),
-                (pulmonary[-1], *course((-26.0, -18.0, 58.0), (-46.0, -34.0, 50.0))),
+                (pulmonary[-1], *course((18.0, -14.0, 55.0), (50.0, -20.0, 48.0), (76.0, -24.0, 40.0))),
+                (pulmonary[-1], *course((-27.0, -18.0, 59.0), (-46.0, -34.0, 50.0))),
             ),
             trunk_mm=normal(rng, 12.5, 1.2),
             cavae=(

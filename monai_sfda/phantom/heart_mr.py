@@ -25,10 +25,10 @@ _BLOOD = (Tissue.ARTERIAL_BLOOD, Tissue.PULMONARY_BLOOD, Tissue.VENOUS_BLOOD)
 #: T2 (Wright, Hu and Macovski, Estimating oxygen saturation of blood in vivo with MR imaging at 1.5 T, J Magn
 #: Reson Imaging 1991;1:275).
 HEART_MR_TISSUES: dict[Tissue, MrTissue] = MR_TISSUES | {
-    Tissue.MYOCARDIUM: replace(MR_TISSUES[Tissue.MYOCARDIUM], t2_ms=48.0, texture=0.08),
-    Tissue.ARTERIAL_BLOOD: MrTissue(0.88, 1441.0, 240.0, texture=0.08, flow=0.95),
-    Tissue.PULMONARY_BLOOD: MrTissue(0.88, 1441.0, 150.0, texture=0.10, flow=0.93),
-    Tissue.VENOUS_BLOOD: MrTissue(0.88, 1441.0, 140.0, texture=0.12, flow=0.90),
+    Tissue.MYOCARDIUM: replace(MR_TISSUES[Tissue.MYOCARDIUM], t2_ms=48.0, texture=0.13),
+    Tissue.ARTERIAL_BLOOD: MrTissue(0.88, 1441.0, 240.0, texture=0.14, flow=0.95),
+    Tissue.PULMONARY_BLOOD: MrTissue(0.88, 1441.0, 150.0, texture=0.16, flow=0.93),
+    Tissue.VENOUS_BLOOD: MrTissue(0.88, 1441.0, 140.0, texture=0.18, flow=0.90),
 }
 
 

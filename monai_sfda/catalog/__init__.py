@@ -9,9 +9,10 @@ from __future__ import annotations
 from monai_sfda.catalog.abdomen import ABDOMEN
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
+from monai_sfda.catalog.spine import SPINE
 from monai_sfda.errors import SettingError, nearest
 
-TASKS: dict[str, Task] = {task.name: task for task in (ABDOMEN, SOFT_TISSUE)}
+TASKS: dict[str, Task] = {task.name: task for task in (ABDOMEN, SOFT_TISSUE, SPINE)}
 
 
 def find_task(name: str | Task) -> Task:
@@ -32,6 +33,7 @@ def find_task(name: str | Task) -> Task:
 __all__ = [
     "ABDOMEN",
     "SOFT_TISSUE",
+    "SPINE",
     "TASKS",
     "Domain",
     "Intensity",

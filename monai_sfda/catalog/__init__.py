@@ -10,9 +10,10 @@ from monai_sfda.catalog.abdomen import ABDOMEN
 from monai_sfda.catalog.cardiac import CARDIAC
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
+from monai_sfda.catalog.spine import SPINE
 from monai_sfda.errors import SettingError, nearest
 
-TASKS: dict[str, Task] = {task.name: task for task in (CARDIAC, ABDOMEN, SOFT_TISSUE)}
+TASKS: dict[str, Task] = {task.name: task for task in (CARDIAC, ABDOMEN, SPINE, SOFT_TISSUE)}
 
 
 def find_task(name: str | Task) -> Task:
@@ -34,6 +35,7 @@ __all__ = [
     "ABDOMEN",
     "CARDIAC",
     "SOFT_TISSUE",
+    "SPINE",
     "TASKS",
     "Domain",
     "Intensity",

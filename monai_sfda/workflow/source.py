@@ -21,7 +21,7 @@ from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.release import MINIMUM_SUBJECTS, Release
 from monai_sfda.workflow.configuration import current_configuration
-from monai_sfda.workflow.target import warn_of_finished_run
+from monai_sfda.workflow.run_folder import warn_of_finished_run
 
 logger = logging.getLogger(__name__)
 

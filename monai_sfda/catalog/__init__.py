@@ -7,11 +7,20 @@ task from here. A new task is a file and a line in `TASKS`.
 from __future__ import annotations
 
 from monai_sfda.catalog.abdomen import ABDOMEN
-from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
+from monai_sfda.catalog.brain import BRAIN_GRADE, BRAIN_MODALITY
+from monai_sfda.catalog.definitions import (
+    Domain,
+    Intensity,
+    LabelRange,
+    Region,
+    SeededSplit,
+    Structure,
+    Task,
+)
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
 from monai_sfda.errors import SettingError, nearest
 
-TASKS: dict[str, Task] = {task.name: task for task in (ABDOMEN, SOFT_TISSUE)}
+TASKS: dict[str, Task] = {task.name: task for task in (ABDOMEN, SOFT_TISSUE, BRAIN_MODALITY, BRAIN_GRADE)}
 
 
 def find_task(name: str | Task) -> Task:
@@ -31,11 +40,14 @@ def find_task(name: str | Task) -> Task:
 
 __all__ = [
     "ABDOMEN",
+    "BRAIN_GRADE",
+    "BRAIN_MODALITY",
     "SOFT_TISSUE",
     "TASKS",
     "Domain",
     "Intensity",
     "LabelRange",
+    "Region",
     "SeededSplit",
     "Structure",
     "Task",

@@ -1,4 +1,4 @@
-"""Brain tumours of BraTS: from one MR sequence to another, and from high- to low-grade gliomas (OSUDA's tasks).
+"""Brain tumours of BraTS: from one MR sequence to another, from high- to low-grade gliomas (OSUDA's tasks).
 
 Stored labels: 1 necrotic and non-enhancing core, 2 oedema, 4 enhancing tumour (3 since 2023).
 """
@@ -52,6 +52,7 @@ def _of_grade(grade: str, title: str, splits: SeededSplit) -> Domain:
         splits=splits,
         split_source=_GRADES,
         intensity=_BRAIN,
+        channels=("t1", "t1ce", "t2", "flair"),
     )
 
 

@@ -132,6 +132,7 @@ class Domain:
         crop_margin_mm: for scans cropped round a lesion, the margin that the centre-blob baseline assumes.
         modalities: of a data set with several, those that a user may choose, and the title that each gives
             the domain; empty where there is no choice.
+        channels: of scans with several, how the names of their files end, in the network's order.
     """
 
     dataset: str
@@ -145,6 +146,7 @@ class Domain:
     intensity: Intensity
     crop_margin_mm: float | None = None
     modalities: Mapping[str, str] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
 
     def splits_of(self, found: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """Subject ids by split: the official ones, or by the rule from those that were found."""

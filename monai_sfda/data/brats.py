@@ -33,7 +33,7 @@ _LABEL = re.compile(r".*_segm?\.nii(?:\.gz)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Examination:
-    """A case's folder and what it says: the case's name, its subject, its grade where the folder above tells."""
+    """A case's folder, and what names say of it; the grade is None where the folder above does not tell."""
 
     folder: Folder
     case: str

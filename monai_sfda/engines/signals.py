@@ -27,8 +27,8 @@ class TargetSurvey:
     Attributes:
         entropy: mean over pixels of -sum_k p_k log p_k, nats.
         class_ratio: structure, background included, to the mean of its predicted probability over pixels.
-        volumes_ml: case number to structure or region to predicted volume: pixels of the resampled slices inside the
-            scan's field of view, times the volume of a resampled voxel, ml.
+        volumes_ml: case number to structure or region to predicted volume: pixels of the resampled slices
+            inside the scan's field of view, times the volume of a resampled voxel, ml.
         segmentations: place in the list of volumes to its predicted classes (S, H, W), for the volumes asked
             for.
         embeddings: (N, D) of a random sample of pixels inside the field of view, the same number a class.

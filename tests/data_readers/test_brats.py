@@ -10,7 +10,7 @@ import pytest
 
 from monai_sfda.catalog import BRAIN_GRADE, BRAIN_MODALITY
 from monai_sfda.data.brats import find
-from monai_sfda.data.listing import list_cases, read_case
+from monai_sfda.data.listing import list_cases, list_folder, read_case
 from monai_sfda.errors import DataError, SettingError
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.phantom.brats import ROOT
@@ -120,6 +120,18 @@ def test_a_missing_sequence_is_named_and_other_sequences_do_not_need_it(download
     for modality in ("t1ce", "HGG"):
         with pytest.raises(DataError, match="has no t1ce image"):
             find(download, modality)
+
+
+def test_the_four_files_of_a_plain_folder_are_one_scan_and_a_missing_one_is_named(download):
+    listed = list_folder(download, BRAIN_GRADE.target.channels)
+    assert len(listed.cases) == 6
+    assert listed.warnings == ("7 other files are left out",)  # six labels and a table
+    for case in listed.cases:
+        assert [path.name.split("_")[-1].split(".")[0] for path in case.image] == list(SEQUENCES)
+        assert read_case(case, BRAIN_GRADE, "target", with_label=False)[0].array.shape == (4, *SHAPE)
+    next(download.rglob("*TCIA10_103_1_t2.nii.gz")).unlink()
+    with pytest.raises(DataError, match="the scan has no t2 image"):
+        list_folder(download, BRAIN_GRADE.target.channels)
 
 
 def test_a_second_copy_of_a_case_is_refused(download):

@@ -1,4 +1,4 @@
-"""Regions, unions of structures: numbers by hand, and that they stand beside the structures, not among them."""
+"""Regions, unions of structures: numbers by hand; they stand beside the structures, not among them."""
 
 from __future__ import annotations
 

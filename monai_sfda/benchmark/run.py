@@ -195,7 +195,8 @@ def _experiment(benchmark: Benchmark, seed: int, arms: Sequence[Arm], announce: 
 
     def phantoms() -> None:
         if benchmark.data is None:
-            write_phantoms(benchmark.task, data, benchmark.subjects, seed, workers=2)
+            phantoms_of = find_task(benchmark.task).phantom_name
+            write_phantoms(phantoms_of, data, benchmark.subjects, seed, workers=2)
 
     datalist = {} if benchmark.datalist is None else {"datalist": benchmark.datalist}
     return Experiment(

@@ -118,7 +118,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         if self._list is None:
             with report_errors_relative_to(self.root):
                 if self.images is not None:
-                    self._list = list_folder(self.images)
+                    self._list = list_folder(self.images, self.task.domain(self.domain).channels)
                 else:
                     self._list = list_cases(
                         self.task,

@@ -26,7 +26,7 @@ from benchmarks import realism_measures as measures
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.phantom import brats_grid, brats_subjects, draw_brain_scanner, image_brain, make_brain
 from monai_sfda.phantom.brain_mr import SEQUENCES
-from monai_sfda.phantom.dataset import SubjectSeeds
+from monai_sfda.phantom.jobs import SubjectSeeds
 from monai_sfda.release import package_versions
 from monai_sfda.workflow.experiment import machine
 

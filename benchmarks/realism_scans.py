@@ -27,7 +27,7 @@ from monai_sfda.phantom import (
     make_abdomen,
     mr_grid,
 )
-from monai_sfda.phantom.dataset import SubjectSeeds
+from monai_sfda.phantom.jobs import SubjectSeeds
 
 ABDOMEN, THIGH = "abdomen_examples", "ibsi_sts"
 #: Label values of the real abdomen's pseudo labels, and the phantoms' organs.

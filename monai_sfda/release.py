@@ -90,6 +90,7 @@ class Release:
         validation: summary of the source validation, or empty.
         training: settings of the run that made it, without paths.
         versions: of the packages that made it.
+        modalities: by domain, what the data sets call them; empty in a release of an earlier version.
         sha256: of the manifest, which holds those of all other files; identifies the release.
         model_sha256: of the weights file as it was read; empty for a release that was not read from a folder.
     """
@@ -106,6 +107,7 @@ class Release:
     validation: dict[str, Any]
     training: dict[str, Any]
     versions: dict[str, str] = field(default_factory=package_versions)
+    modalities: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     model_sha256: str = ""
 
@@ -130,6 +132,7 @@ class Release:
                 "kind": "monai_sfda source release",
                 "task": self.task,
                 "domain": self.domain,
+                "modalities": self.modalities,
                 "labels": self.labels,
                 "network_def": self.network_def,
                 "preprocessing": {name: p.to_json() for name, p in self.preprocessing.items()},
@@ -199,6 +202,7 @@ class Release:
                 validation=manifest["validation"],
                 training=manifest["training"],
                 versions=manifest["versions"],
+                modalities={str(k): str(v) for k, v in manifest.get("modalities", {}).items()},
                 sha256=hashlib.sha256(text.encode()).hexdigest(),
                 model_sha256=manifest["files"][MODEL],
             )
@@ -224,6 +228,13 @@ class Release:
                 f"the release was trained on the {self.domain} domain's labels",
                 path=MANIFEST,
                 remedy="give the release of train.json with --domain source",
+            )
+        if self.modalities.get("source", task.source.modality) != task.source.modality:
+            raise ReleaseError(
+                f"the release was trained on {self.modalities['source']}, source_modality is "
+                f"{task.source.modality}",
+                path=MANIFEST,
+                remedy="give the release's own source_modality",
             )
         if self.network_def != network_def:
             raise ReleaseError("the release is of another network", path=MANIFEST, remedy=ANOTHER_NETWORK)

@@ -39,5 +39,5 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
             match = _IMAGE.fullmatch(name)
             if match is not None:
                 label = folder.path.parent / "label" / f"label{match[1]}{match[2]}"
-                add_subject(found, str(int(match[1])), FoundScan(folder.path / name, label))
+                add_subject(found, str(int(match[1])), FoundScan((folder.path / name,), label))
     return found

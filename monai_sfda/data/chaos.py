@@ -56,7 +56,7 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
             continue
         image = folder.path / "DICOM_anon" / phase if phase else folder.path / "DICOM_anon"
         if image.is_dir():
-            add_subject(found, folder.path.parent.name, FoundScan(image, folder.path / "Ground"))
+            add_subject(found, folder.path.parent.name, FoundScan((image,), folder.path / "Ground"))
     return found
 
 

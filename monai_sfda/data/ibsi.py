@@ -34,6 +34,6 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
             add_subject(
                 found,
                 folder.path.name,
-                FoundScan(folder.path / name, folder.path / f"{modality}_mask.nii.gz"),
+                FoundScan((folder.path / name,), folder.path / f"{modality}_mask.nii.gz"),
             )
     return found

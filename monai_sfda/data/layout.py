@@ -18,10 +18,17 @@ _NEVER_SEEN = frozenset({"__macosx", "ground", "label", "labels", "labelstr"})
 
 @dataclass(frozen=True)
 class FoundScan:
-    """A scan of an official layout: its image is there; its label's place is known, but was not looked at."""
+    """A scan of an official layout: its image is there; its label's place is known, but was not looked at.
 
-    image: Path
+    Attributes:
+        images: one file or DICOM folder; several are the channels of one scan.
+        label: its place.
+        subject: where a subject may have several scans; None: the scan's own id is the subject's.
+    """
+
+    images: tuple[Path, ...]
     label: Path
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,8 @@ def add_subject(found: dict[str, FoundScan], subject: str, scan: FoundScan) -> N
     """
     if subject in found:
         raise DataError(
-            f"a scan that is there twice (also in {found[subject].image.parent.name})",
+            f"a scan that is there twice (also in {found[subject].images[0].parent.name})",
             remedy="give the folder of one copy of the data set as dataset_dir",
-            path=scan.image,
+            path=scan.images[0],
         )
     found[subject] = scan

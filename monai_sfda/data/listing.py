@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -133,47 +133,46 @@ def _official(side: Domain, split: str, dataset_dir: Path, *, labels: bool) -> C
             remedy=f"expected {layout.expected(side.modality)}, up to four folders down, or give a datalist",
             path=dataset_dir,
         )
-    subjects = side.splits.get(split, ())
-    present = [s for s in subjects if s in found]
+    owner = {scan: found[scan].subject or scan for scan in found}
+    splits = side.splits_of(owner.values())
+    subjects = splits.get(split, ())
+    present = [scan for subject in subjects for scan in found if owner[scan] == subject]
     if not present:
-        sizes = ", ".join(f"{name} {len(ids)}" for name, ids in side.splits.items())
+        sizes = ", ".join(f"{name} {len(ids)}" for name, ids in splits.items())
         raise NoScansError(
             f"no scans for the {split} split of {side.title}: it has {len(subjects)} subjects, and the "
-            f"{len(found)} found are others",
+            f"{len(set(owner.values()))} found are others",
             remedy=f"use another split (subjects: {sizes}), complete the download, or give a datalist",
             path=dataset_dir,
         )
     cases: list[Case] = []
-    for subject in present:
-        scan = found[subject]
+    for name in present:
+        scan = found[name]
         if labels and not scan.label.exists():
             raise DataError(
                 "the label is missing of the image",
                 remedy=f"complete the download; expected {layout.expected(side.modality)}",
-                path=scan.image,
+                path=scan.images[0],
             )
         cases.append(
             Case(
                 number=len(cases) + 1,
-                subject=subject,
-                image=(scan.image,),
+                subject=owner[name],
+                image=scan.images,
                 label=scan.label if labels else None,
                 reader=side.dataset,
                 root=dataset_dir,
             )
         )
-    listed = CaseList(with_unique_names(cases), (), split, side.split_source)
-    return replace(
-        listed, warnings=_warnings(side, split, found), missing=tuple(s for s in subjects if s not in found)
-    )
+    missing = tuple(s for s in subjects if s not in owner.values())
+    warnings = _warnings(side, split, len(subjects), len(missing))
+    return CaseList(with_unique_names(cases), warnings, split, side.split_source, missing)
 
 
-def _warnings(side: Domain, split: str, found: dict[str, FoundScan]) -> tuple[str, ...]:
-    subjects = side.splits[split]
-    there = sum(s in found for s in subjects)
-    if there == len(subjects):
+def _warnings(side: Domain, split: str, subjects: int, missing: int) -> tuple[str, ...]:
+    if not missing:
         return ()
     return (
-        f"{there} of the {len(subjects)} subjects of the official {split} split of {side.title} are there, "
-        f"{len(subjects) - there} are missing",
+        f"{subjects - missing} of the {subjects} subjects of the official {split} split of {side.title} are "
+        f"there, {missing} are missing",
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from monai_sfda.catalog import find_task
+from monai_sfda.catalog import Task, find_task
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import CaseList, list_cases, list_folder, read_case
 from monai_sfda.data.scan import Scan
@@ -21,7 +21,7 @@ class ScanDataset(Dataset[dict[str, Any]]):
     """Scans on their own grids; listed at the first access, read one at a time.
 
     Args:
-        task: name in the catalog.
+        task: its name in the catalog, or the task itself where modalities were chosen.
         domain: `source` or `target`.
         folder: a download, or any folder of scans when `split` is None.
         split: `train`, `val` or `test` of the official layout or of `datalist`; None for a plain folder.
@@ -34,7 +34,7 @@ class ScanDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        task: str,
+        task: str | Task,
         domain: str,
         folder: str | Path,
         *,

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from monai_sfda import processes
-from monai_sfda.catalog import find_task
+from monai_sfda.catalog import Task, find_task
 from monai_sfda.data.cache import CachedVolume, shared_on_machine
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import CaseList, list_cases, list_folder
@@ -43,7 +43,7 @@ class StackDataset(Dataset[dict[str, Any]]):
     access.
 
     Args:
-        task: name in the catalog.
+        task: its name in the catalog, or the task itself where modalities were chosen.
         domain: `source` or `target`.
         split: `train`, `val` or `test`.
         dataset_dir: folder with the unpacked download.
@@ -66,7 +66,7 @@ class StackDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        task: str,
+        task: str | Task,
         domain: str,
         split: str,
         dataset_dir: str | Path,

@@ -20,8 +20,9 @@ from monai_sfda.phantom.brats import brats_grid, brats_subjects
 from monai_sfda.phantom.btcv import btcv_files, write_btcv_subject
 from monai_sfda.phantom.chaos import write_chaos_subject
 from monai_sfda.phantom.ct import ContrastPhase, CtImage, CtScanner, draw_ct_scanner, image_ct
-from monai_sfda.phantom.dataset import PHANTOM_TASKS, choose_subjects, write_phantoms
+from monai_sfda.phantom.dataset import PHANTOM_TASKS, write_phantoms
 from monai_sfda.phantom.geometry import Grid
+from monai_sfda.phantom.jobs import choose_subjects
 from monai_sfda.phantom.mr import MrImage, MrScanner, draw_mr_scanner, image_mr
 from monai_sfda.phantom.sampling import ct_grid, mr_grid
 from monai_sfda.phantom.tissues import Organ, Tissue

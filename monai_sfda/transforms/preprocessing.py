@@ -90,7 +90,7 @@ def preprocessing_for(
 
 
 def task_preprocessing(
-    task: str,
+    task: str | Task,
     domain: str,
     pixel_size_mm: float | None = None,
     stack_slices: int | None = None,

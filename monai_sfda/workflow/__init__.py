@@ -2,11 +2,20 @@
 
 from monai_sfda.processes import end_processes, local_device, start_processes
 from monai_sfda.workflow import error_line
-from monai_sfda.workflow.configuration import start
+from monai_sfda.workflow.configuration import choose_task, start
 from monai_sfda.workflow.report import report_of_run
 from monai_sfda.workflow.source import train
 from monai_sfda.workflow.target import adapt
 
 error_line.install()
 
-__all__ = ["adapt", "end_processes", "local_device", "report_of_run", "start", "start_processes", "train"]
+__all__ = [
+    "adapt",
+    "choose_task",
+    "end_processes",
+    "local_device",
+    "report_of_run",
+    "start",
+    "start_processes",
+    "train",
+]

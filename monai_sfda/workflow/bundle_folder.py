@@ -24,6 +24,8 @@ KEPT_KEYS = (
     "adaptation_augmentation",
     "slice_axis",
     "stack_slices",
+    "source_modality",
+    "target_modality",
 )
 
 

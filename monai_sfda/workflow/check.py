@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monai_sfda.catalog import Task
+from monai_sfda.catalog import SeededSplit, Task
 from monai_sfda.data.listing import CaseList, list_cases
 from monai_sfda.data.reading import CaseSummary, inspect_cases
 from monai_sfda.errors import DataError, NoScansError
@@ -23,7 +23,7 @@ class SplitCheck:
 
     Attributes:
         domain, split: which.
-        expected: subjects of the official split; None with a datalist.
+        expected: subjects of the official split; None where there is none.
         subjects: found.
         missing: official subject ids that are not there.
         labelled: whether labels were found and checked.
@@ -126,7 +126,8 @@ def _check_split(
         bad_images = {str(error) for error in image_errors}
         label_errors = [error for error in errors if str(error) not in bad_images]
         errors = image_errors
-    official = None if datalist is not None else len(task.domain(domain).splits.get(split, ()))
+    rule = task.domain(domain).splits
+    official = None if datalist is not None or isinstance(rule, SeededSplit) else len(rule.get(split, ()))
     # A target scan needs no label to be adapted to; elsewhere a missing one is an error.
     needed = domain == "source" or split == "test"
     return SplitCheck(

@@ -13,12 +13,15 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_sfda import processes
+from monai_sfda.catalog import Task, find_task
 from monai_sfda.errors import SettingError, nearest
 
 # Every top-level key that a bundle's configurations have, and that a command line may override.
 TOP_LEVEL_KEYS: dict[str, str] = {
     "bundle_root": "the bundle's folder",
     "task": "name of the task in the catalog",
+    "source_modality": "for a data set with several modalities: the source's; null: the task's own",
+    "target_modality": "likewise the target's",
     "dataset_dir": "folder with the unpacked downloads; for inference, the scans",
     "output_dir": "the run folder, where everything is written",
     "device": "where to compute: cpu, cuda, cuda:1 ...; by default a GPU when there is one",
@@ -67,12 +70,12 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
     "inference": (*_SHARED, "checkpoint", "largest_component"),
 }
 SECTIONS = (
-    *("imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
+    *("task_definition", "imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
     *("evaluator", "dataset", "inferer", "preprocessing", "_meta_"),
 )
 _NULLABLE = (
     *("datalist", "checkpoint", "imagenet_weights", "release", "target_images"),
-    *("class_proportions", "learning_rate"),
+    *("class_proportions", "learning_rate", "source_modality", "target_modality"),
 )
 _NULLABLE_NUMBERS = ("slice_axis", "stack_slices", "pixel_size_mm")
 _CHOICES = {"domain": ("source", "target"), "split": ("train", "val", "test")}
@@ -112,6 +115,8 @@ def check_keys(configuration: Mapping[str, Any], job: str) -> None:
     """
     known = JOB_KEYS[job]
     for key in configuration:
+        if key in ("source_modality", "target_modality") and "task_definition" not in configuration:
+            raise SettingError(f"the bundle's task has no choice of {key}", remedy="leave it out")
         if key in known or key in SECTIONS or key.startswith("_"):
             continue
         if key in TOP_LEVEL_KEYS:
@@ -207,6 +212,15 @@ def start(job: str) -> None:
                 if item is not None:
                     item.update_config(value)
     torch.manual_seed(int(configuration.get("seed", 0)))
+
+
+def choose_task(name: str, source_modality: str | None = None, target_modality: str | None = None) -> Task:
+    """The task of that name between the modalities given; None: the task's own.
+
+    Raises:
+        SettingError: when there is no such task or modality.
+    """
+    return find_task(name).with_modalities(source_modality, target_modality)
 
 
 def check_device(device: object) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from monai.bundle import ConfigParser
 
+from monai_sfda.catalog import find_task
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.source_statistics import fit_prototypes
@@ -56,7 +57,7 @@ def refit_prototypes(
         )
     preprocessing = old.preprocessing["source"]
     dataset = StackDataset(
-        old.task,
+        find_task(old.task).with_modalities(old.modalities.get("source")),
         "source",
         old.training.get("split", "train"),
         dataset_dir,

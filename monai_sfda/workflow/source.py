@@ -79,6 +79,7 @@ def train(
     release = Release(
         task=dataset.task.name,
         domain=dataset.domain,
+        modalities={name: dataset.task.domain(name).modality for name in ("source", "target")},
         labels=dataset.task.labels,
         network_def=network_def,
         preprocessing={

@@ -185,6 +185,7 @@ def adapt(
         "schema_version": 1,
         "task": task.name,
         "domain": dataset.domain,
+        "modalities": {"source": task.source.modality, "target": task.target.modality},
         "phantom": is_phantom(dataset.root),
         "method": chosen.name,
         "title": chosen.title,

@@ -78,7 +78,7 @@ def test_source_and_target_are_other_people(three: Path) -> None:
     import nibabel
 
     from monai_sfda.phantom import make_abdomen
-    from monai_sfda.phantom.dataset import SubjectSeeds
+    from monai_sfda.phantom.jobs import SubjectSeeds
 
     source, target = (
         make_abdomen(SubjectSeeds.of(7, domain, "1").anatomy) for domain in ("source", "target")

@@ -1,0 +1,43 @@
+"""Every task once: its labels, modalities, official layouts, splits and preprocessing. Imports no torch.
+
+The command line, the readers, the bundles, the phantoms and the documentation all take what they say about a
+task from here. A new task is a file and a line in `TASKS`.
+"""
+
+from __future__ import annotations
+
+from monai_sfda.catalog.abdomen import ABDOMEN
+from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
+from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
+from monai_sfda.errors import SettingError, nearest
+
+TASKS: dict[str, Task] = {task.name: task for task in (ABDOMEN, SOFT_TISSUE)}
+
+
+def find_task(name: str | Task) -> Task:
+    """The task of that name; a task itself is returned as it is.
+
+    Raises:
+        SettingError: when there is none; the message lists the nearest names.
+    """
+    if isinstance(name, Task):
+        return name
+    if name not in TASKS:
+        raise SettingError(
+            f"task '{name}' is unknown", remedy=f"use one of {', '.join(nearest(name, TASKS))}"
+        )
+    return TASKS[name]
+
+
+__all__ = [
+    "ABDOMEN",
+    "SOFT_TISSUE",
+    "TASKS",
+    "Domain",
+    "Intensity",
+    "LabelRange",
+    "SeededSplit",
+    "Structure",
+    "Task",
+    "find_task",
+]

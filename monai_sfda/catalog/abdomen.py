@@ -1,0 +1,77 @@
+"""Abdominal organs, CHAOS MR to BTCV CT."""
+
+from __future__ import annotations
+
+from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, Structure, Task
+
+_CHAOS_TEST = ("1", "13", "32", "38")
+_CHAOS_ALL = (
+    "1",
+    "2",
+    "3",
+    "5",
+    "8",
+    "10",
+    "13",
+    "15",
+    "19",
+    "20",
+    "21",
+    "22",
+    "31",
+    "32",
+    "33",
+    "34",
+    "36",
+    "37",
+    "38",
+    "39",
+)
+_BTCV_TEST = ("1", "9", "30", "32", "33", "39")
+_BTCV_ALL = tuple(str(i) for i in (*range(1, 11), *range(21, 41)))
+
+
+def _without(subjects: tuple[str, ...], removed: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(s for s in subjects if s not in removed)
+
+
+ABDOMEN = Task(
+    name="abdomen",
+    title="Abdominal organs, CHAOS MR to BTCV CT",
+    bundle="abdomen_chaos_btcv_sfda",
+    structures=(
+        Structure("liver", 1, (221, 130, 101), ("10200004", "Liver")),
+        Structure("right_kidney", 2, (90, 180, 220), ("9846003", "Right kidney")),
+        Structure("left_kidney", 3, (70, 110, 210), ("18639004", "Left kidney")),
+        Structure("spleen", 4, (157, 108, 190), ("78961009", "Spleen")),
+    ),
+    source=Domain(
+        dataset="chaos",
+        modality="T2SPIR",
+        kind="MR",
+        title="CHAOS T2-SPIR MR",
+        label_values=(
+            LabelRange(55, 70, 1),
+            LabelRange(110, 135, 2),
+            LabelRange(175, 200, 3),
+            LabelRange(240, 255, 4),
+        ),
+        other_values=(0,),
+        # SFS trains on 16 subjects and validates on the 4 held out; no weights are chosen by them, so they
+        # also test.
+        splits={"train": _without(_CHAOS_ALL, _CHAOS_TEST), "val": _CHAOS_TEST, "test": _CHAOS_TEST},
+        split_source="16 train and 4 held out as in SFS and SIFA (ids second-hand, SIFA issue 34)",
+        intensity=Intensity(percentiles=(0.0, 99.5)),
+    ),
+    target=Domain(
+        dataset="btcv",
+        modality="CT",
+        kind="CT",
+        title="BTCV CT",
+        label_values=(LabelRange(6, 6, 1), LabelRange(2, 2, 2), LabelRange(3, 3, 3), LabelRange(1, 1, 4)),
+        other_values=(0, 4, 5, 7, 8, 9, 10, 11, 12, 13),
+        splits={"train": _without(_BTCV_ALL, _BTCV_TEST), "val": (), "test": _BTCV_TEST},
+        split_source="24 train and 6 test as in SFS and SIFA (ids second-hand)",
+        intensity=Intensity(window=(-125.0, 275.0)),
+    ),
+)

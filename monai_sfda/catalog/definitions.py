@@ -1,0 +1,199 @@
+"""What a task is made of: structures, label values, intensities, subject-wise splits, domains."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from monai_sfda.errors import SettingError, nearest
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One segmented structure.
+
+    Attributes:
+        name: as the field writes it, lower case with underscores; used in files, tables and clients.
+        index: its contiguous label, from 1; background is 0.
+        color: red, green, blue in 0..255 for overlays.
+        snomed: SNOMED CT code and meaning, for DICOM segmentations.
+    """
+
+    name: str
+    index: int
+    color: tuple[int, int, int]
+    snomed: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class LabelRange:
+    """Stored label values from `low` to `high` (both included) mean the class `index`."""
+
+    low: int
+    high: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How the intensities of a modality become network input, before zero mean and unit variance.
+
+    Attributes:
+        window: lowest and highest value kept, in the scan's own unit (Hounsfield for CT); None for no window.
+        percentiles: lowest and highest percentile kept, computed per scan; None for none.
+        clip: after normalisation, values beyond this many standard deviations are clipped; None for no clip.
+    """
+
+    window: tuple[float, float] | None = None
+    percentiles: tuple[float, float] | None = None
+    clip: float | None = 3.0
+
+
+@dataclass(frozen=True)
+class SeededSplit:
+    """A split by subject for a data set without an official one.
+
+    The subjects that are there are put in the order of a hash of seed and id, and cut by the shares: the same
+    subjects give the same split on every machine, and a subject more moves few others. With `parts`, two
+    domains of one data set take disjoint subjects: of the same order, subject i belongs to part i mod parts.
+
+    Attributes:
+        train, val, test: shares, which sum to 1; every share above 0 gets a subject as soon as there are
+            enough.
+        seed: of the order.
+        part, parts: which subjects are the domain's.
+    """
+
+    train: float
+    val: float
+    test: float
+    seed: int = 0
+    part: int = 0
+    parts: int = 1
+
+    def of(self, subjects: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Subject ids by `train`, `val` and `test`.
+
+        >>> split = SeededSplit(0.6, 0.2, 0.2).of(str(i) for i in range(10))
+        >>> [len(ids) for ids in split.values()]
+        [6, 2, 2]
+        """
+
+        def order(subject: str) -> bytes:
+            return hashlib.sha256(f"{self.seed}/{subject}".encode()).digest()
+
+        mine = sorted(set(subjects), key=order)[self.part :: self.parts]
+        count = len(mine)
+        tests = _share(self.test, count)
+        vals = min(_share(self.val, count), max(count - tests - 1, 0))
+        return {
+            "train": tuple(mine[tests + vals :]),
+            "val": tuple(mine[tests : tests + vals]),
+            "test": tuple(mine[:tests]),
+        }
+
+
+def _share(share: float, count: int) -> int:
+    """Subjects of a share: rounded, at least one of two or more, and never all of them."""
+    return min(max(round(share * count), 1), count - 1) if share > 0 and count > 1 else 0
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One side of a task: a data set as it is published, and how its scans are read.
+
+    Attributes:
+        dataset: name of the reader (`chaos`, `btcv`, `ibsi`).
+        modality: the modality's name within the data set, e.g. `T2SPIR`; what the reader looks for.
+        kind: `MR` or `CT`.
+        title: for people.
+        label_values: stored label values of the classes used.
+        other_values: stored values that are known and count as background.
+        splits: official subject ids by `train`, `val` and `test`, or the rule for a data set without.
+        split_source: where the split comes from, for reports.
+        intensity: preprocessing of the intensities.
+        crop_margin_mm: for scans cropped round a lesion, the margin that the centre-blob baseline assumes.
+        modalities: of a data set with several, those that a user may choose, and the title that each gives
+            the domain; empty where there is no choice.
+    """
+
+    dataset: str
+    modality: str
+    kind: str
+    title: str
+    label_values: tuple[LabelRange, ...]
+    other_values: tuple[int, ...]
+    splits: Mapping[str, tuple[str, ...]] | SeededSplit
+    split_source: str
+    intensity: Intensity
+    crop_margin_mm: float | None = None
+    modalities: Mapping[str, str] = field(default_factory=dict)
+
+    def splits_of(self, found: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Subject ids by split: the official ones, or by the rule from those that were found."""
+        return self.splits.of(found) if isinstance(self.splits, SeededSplit) else self.splits
+
+    def with_modality(self, name: str | None) -> Domain:
+        """The domain with another of its modalities; None keeps its own.
+
+        Raises:
+            SettingError: when the data set has no such modality; the message lists the nearest.
+        """
+        if name is None or name == self.modality:
+            return self
+        if name not in self.modalities:
+            known = self.modalities or {self.modality: self.title}
+            raise SettingError(
+                f"modality '{name}' is unknown", remedy=f"use one of {', '.join(nearest(name, known))}"
+            )
+        return replace(self, modality=name, title=self.modalities[name])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A published adaptation task.
+
+    Attributes:
+        name: as given to `--task`.
+        bundle: folder name of its bundle.
+        structures: the classes without background.
+        source, target: its two domains.
+        slice_axis: axis across which a scan is cut into slices, in RAS orientation (2: axial).
+        stack_slices: consecutive slices that make one network input (2.5D).
+        pixel_size_mm, image_size: in-plane sampling at full size; `small.json` has its own.
+        baselines: label-free reference segmentations that a report must show beside the model.
+    """
+
+    name: str
+    title: str
+    bundle: str
+    structures: tuple[Structure, ...]
+    source: Domain
+    target: Domain
+    slice_axis: int = 2
+    stack_slices: int = 3
+    pixel_size_mm: float = 1.6
+    image_size: int = 256
+    baselines: tuple[str, ...] = field(default=())
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Class names to contiguous indices, background first."""
+        return {"background": 0} | {s.name: s.index for s in self.structures}
+
+    def domain(self, name: str) -> Domain:
+        """The `source` or `target` domain; a `SettingError` for any other name."""
+        if name not in ("source", "target"):
+            raise SettingError(f"domain '{name}' is unknown", remedy="use 'source' or 'target'")
+        return self.source if name == "source" else self.target
+
+    def with_modalities(self, source: str | None = None, target: str | None = None) -> Task:
+        """The task between other modalities of its data sets; None keeps the task's own.
+
+        Raises:
+            SettingError: when a data set has no such modality.
+        """
+        return replace(
+            self, source=self.source.with_modality(source), target=self.target.with_modality(target)
+        )

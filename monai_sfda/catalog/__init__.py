@@ -7,11 +7,24 @@ task from here. A new task is a file and a line in `TASKS`.
 from __future__ import annotations
 
 from monai_sfda.catalog.abdomen import ABDOMEN
-from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
+from monai_sfda.catalog.definitions import (
+    BACKGROUND,
+    IGNORED,
+    Domain,
+    Intensity,
+    LabelRange,
+    SeededSplit,
+    Structure,
+    Task,
+    without_background,
+)
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
+from monai_sfda.catalog.street import STREET, STREET_SYNTHIA_13, STREET_SYNTHIA_16
 from monai_sfda.errors import SettingError, nearest
 
-TASKS: dict[str, Task] = {task.name: task for task in (ABDOMEN, SOFT_TISSUE)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (ABDOMEN, SOFT_TISSUE, STREET, STREET_SYNTHIA_16, STREET_SYNTHIA_13)
+}
 
 
 def find_task(name: str | Task) -> Task:
@@ -31,7 +44,12 @@ def find_task(name: str | Task) -> Task:
 
 __all__ = [
     "ABDOMEN",
+    "BACKGROUND",
+    "IGNORED",
     "SOFT_TISSUE",
+    "STREET",
+    "STREET_SYNTHIA_13",
+    "STREET_SYNTHIA_16",
     "TASKS",
     "Domain",
     "Intensity",
@@ -40,4 +58,5 @@ __all__ = [
     "Structure",
     "Task",
     "find_task",
+    "without_background",
 ]

@@ -12,10 +12,15 @@ from monai_sfda.phantom.abdomen_dataset import ABDOMEN_PHANTOMS
 from monai_sfda.phantom.brain_dataset import BRAIN_PHANTOMS
 from monai_sfda.phantom.jobs import Job, PhantomTask, SubjectSeeds
 from monai_sfda.phantom.manifest import claim_folder, describe, mark_complete
+from monai_sfda.phantom.street_dataset import STREET_PHANTOMS
 
 #: What there are phantoms of. The brain's bundles are tasks of their own on one data set, so its phantoms are
 #: named after the organ.
-PHANTOM_TASKS: dict[str, PhantomTask] = {"abdomen": ABDOMEN_PHANTOMS, "brain": BRAIN_PHANTOMS}
+PHANTOM_TASKS: dict[str, PhantomTask] = {
+    "abdomen": ABDOMEN_PHANTOMS,
+    "brain": BRAIN_PHANTOMS,
+    "street": STREET_PHANTOMS,
+}
 Writer = Callable[[Job, SubjectSeeds], None]
 
 
@@ -34,7 +39,8 @@ def write_phantoms(
 
     `abdomen`: source (CHAOS) and target (BTCV) subjects, who have different anatomies; ids are official ones,
     of training and test subjects in about the official proportion (see `choose_subjects`). `brain`: high-
-    and low-grade gliomas in the layout of BraTS 2018. A folder that an interrupted call with the same
+    and low-grade gliomas in the layout of BraTS 2018. `street`: drives of 16 scenes, drawn as a game (GTA5,
+    SYNTHIA) and as a camera sees them (Cityscapes, by city). A folder that an interrupted call with the same
     settings left is completed; `phantom.json` in it says what it holds.
 
     Args:

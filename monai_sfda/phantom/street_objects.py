@@ -1,5 +1,6 @@
 """Things of a street: vehicles as boxes in perspective, people and two-wheelers, trees, poles with lights and
-signs. Sizes in metres, of the usual things."""
+signs. Sizes in metres, of the usual things.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +83,9 @@ def _end_pane(
     canvas.polygon([(x0, y[0], z), (x1, y[0], z), (x1, y[1], z), (x0, y[1], z)], label, thing, part=GLASS)
 
 
-def _wheels(canvas: StreetCanvas, x: tuple[float, float], z: tuple[float, float], r: float, label: int, thing: int) -> None:
+def _wheels(
+    canvas: StreetCanvas, x: tuple[float, float], z: tuple[float, float], r: float, label: int, thing: int
+) -> None:
     """Dark wheels: at the near end, and along the side that is seen."""
     for at in (x[0] + 0.15, x[1] - 0.35):
         canvas.polygon(
@@ -91,7 +94,12 @@ def _wheels(canvas: StreetCanvas, x: tuple[float, float], z: tuple[float, float]
     if x[0] > 0 or x[1] < 0:
         near = x[0] if x[0] > 0 else x[1]
         for at in (z[0] + 0.18 * (z[1] - z[0]), z[0] + 0.82 * (z[1] - z[0])):
-            tyre = [(near, 0, at - r), (near, 0, at + r), (near, 2 * r, at + 0.6 * r), (near, 2 * r, at - 0.6 * r)]
+            tyre = [
+                (near, 0, at - r),
+                (near, 0, at + r),
+                (near, 2 * r, at + 0.6 * r),
+                (near, 2 * r, at - 0.6 * r),
+            ]
             canvas.polygon(tyre, label, thing, part=DARK)
 
 
@@ -217,7 +225,9 @@ def tree(canvas: StreetCanvas, x: float, z: float, rng: np.random.Generator) -> 
 
 
 def _post(canvas: StreetCanvas, x: float, z: float, top: float) -> None:
-    canvas.cast_shadow([(x - 0.1, 0, z), (x + 2.5, 0, z - 0.15), (x + 2.5, 0, z + 0.1), (x - 0.1, 0, z + 0.2)])
+    canvas.cast_shadow(
+        [(x - 0.1, 0, z), (x + 2.5, 0, z - 0.15), (x + 2.5, 0, z + 0.1), (x - 0.1, 0, z + 0.2)]
+    )
     canvas.polygon(
         [(x - 0.13, 0, z), (x + 0.13, 0, z), (x + 0.1, top, z), (x - 0.1, top, z)], POLE, canvas.new_thing()
     )

@@ -1,8 +1,8 @@
 """Two pictures of one scene: as a computer game draws it, and as a camera sees it.
 
-The game has saturated colours, clean surfaces, a warm sun and hard shadows. The camera has its own colours of
-things under an overcast sky, haze that grows with distance, a lens that darkens the corners and blurs, exposure
-and white balance of the drive, noise of photons and of the sensor, and the blocks of a JPEG.
+The game has saturated colours, clean surfaces, a warm sun and hard shadows. The camera has its own colours
+of things under an overcast sky, haze that grows with distance, a lens that darkens the corners and blurs,
+exposure and white balance of the drive, noise of photons and of the sensor, and the blocks of a JPEG.
 """
 
 from __future__ import annotations
@@ -166,7 +166,9 @@ def render_camera(canvas: StreetCanvas, drive: Drive, rng: np.random.Generator) 
     far = np.exp(-canvas.depth_m / drive.visibility_m)[..., None]
     far = np.where((canvas.label == SKY)[..., None], 1.0, far)
     colour = colour * far + (1 - far) * _HAZE
-    colour = colour * drive.exposure * np.array(drive.white_balance) * _vignette(canvas.camera.shape)[..., None]
+    colour = (
+        colour * drive.exposure * np.array(drive.white_balance) * _vignette(canvas.camera.shape)[..., None]
+    )
     colour = _blur(colour, 0.7 * _scale(canvas)).clip(0, 255)
     photons = rng.normal(size=colour.shape) * np.sqrt(colour) * 0.25
     colour = colour + photons + rng.normal(size=colour.shape) * drive.noise
@@ -180,9 +182,7 @@ def _scale(canvas: StreetCanvas) -> float:
     return max(canvas.camera.shape[1] / 1024, 0.5)
 
 
-def _surfaces(
-    canvas: StreetCanvas, paints: dict[int, Paint], style: str, rng: np.random.Generator
-) -> Floats:
+def _surfaces(canvas: StreetCanvas, paints: dict[int, Paint], style: str, rng: np.random.Generator) -> Floats:
     """The colour of every surface in even light."""
     colour = np.zeros((*canvas.camera.shape, 3))
     things = int(canvas.thing.max()) + 1

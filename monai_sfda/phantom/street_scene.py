@@ -71,7 +71,9 @@ def draw_scene(habits: StreetHabits, columns: int, rng: np.random.Generator) -> 
     rows = columns // 2
     horizon = rows * rng.uniform(0.4, 0.5)
     middle = columns * rng.uniform(0.42, 0.58)
-    camera = StreetCamera((rows, columns), 0.72 * columns, rng.uniform(*habits.camera_height_m), (horizon, middle))
+    camera = StreetCamera(
+        (rows, columns), 0.72 * columns, rng.uniform(*habits.camera_height_m), (horizon, middle)
+    )
     canvas = StreetCanvas(camera)
     canvas.paint(np.ones(camera.shape, dtype=bool), SKY, canvas.new_thing(), FARTHEST_M)
     half_road = float(rng.uniform(*habits.half_road_m))
@@ -97,6 +99,7 @@ def _ground(
     x, z = canvas.camera.ground()
     x = x + lane
     ground = np.isfinite(z)
+    near_z = np.minimum(z, FARTHEST_M)
     canvas.paint(ground, TERRAIN, canvas.new_thing(), z)
     verge = float(rng.uniform(0.8, 1.6)) if rng.random() < 0.4 else 0.0
     for side in (-1, 1):
@@ -104,12 +107,14 @@ def _ground(
         canvas.paint(beside, SIDEWALK, canvas.new_thing(), z)
     road = canvas.new_thing()
     canvas.paint(ground & (np.abs(x) < half_road), ROAD, road, z)
-    dashes = ground & (np.abs(x) < 0.09) & (np.mod(z + rng.uniform(0, 6), 6) < 3)
+    dashes = ground & (np.abs(x) < 0.09) & (np.mod(near_z + rng.uniform(0, 6), 6) < 3)
     edges = ground & (np.abs(np.abs(x) - half_road + 0.3) < 0.07)
     canvas.paint(dashes | edges, ROAD, road, z, part=LIGHT)
     if rng.random() < 0.3:
         near = float(rng.uniform(7, 16))
-        stripes = ground & (z > near) & (z < near + 3) & (np.abs(x) < half_road - 0.4) & (np.mod(x, 1.1) < 0.55)
+        stripes = (
+            ground & (z > near) & (z < near + 3) & (np.abs(x) < half_road - 0.4) & (np.mod(x, 1.1) < 0.55)
+        )
         canvas.paint(stripes, ROAD, road, z, part=LIGHT)
 
 
@@ -128,7 +133,9 @@ def _roadside(
         at = start - 0.01
 
 
-def _facade_plane(canvas: StreetCanvas, side: int, edge: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _facade_plane(
+    canvas: StreetCanvas, side: int, edge: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(y, z) in m on the plane x = side * edge that each pixel sees."""
     camera = canvas.camera
     rows, columns = np.indices(camera.shape, dtype=np.float64)

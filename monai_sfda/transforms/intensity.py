@@ -15,7 +15,9 @@ from monai_sfda.catalog import Intensity
 
 
 def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
-    """Window or percentiles, then (v - mean) / standard deviation over the volume, then the clip.
+    """Window or percentiles, then (v - mean) / standard deviation, then the clip.
+
+    Mean and standard deviation are the volume's own, or the fixed ones of `intensity`.
 
     A constant volume becomes zero everywhere.
 
@@ -28,8 +30,11 @@ def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
     if intensity.percentiles is not None:
         low, high = np.percentile(volume.numpy(), intensity.percentiles)
         volume = volume.clamp(float(low), float(high))
-    std, mean = torch.std_mean(volume.double(), correction=0)
-    volume = (volume - mean.float()) / std.float().clamp_min(1e-6)
+    if intensity.fixed is not None:
+        volume = (volume - intensity.fixed[0]) / intensity.fixed[1]
+    else:
+        std, mean = torch.std_mean(volume.double(), correction=0)
+        volume = (volume - mean.float()) / std.float().clamp_min(1e-6)
     return volume if intensity.clip is None else volume.clamp(-intensity.clip, intensity.clip)
 
 

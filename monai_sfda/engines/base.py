@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from monai.engines import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from monai_sfda import processes
 from monai_sfda.data.sampling import SliceSampler
@@ -27,7 +27,7 @@ from monai_sfda.engines.handlers import GracefulStop, History, RunCheckpoint, at
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
 from monai_sfda.files import remove_leftovers
-from monai_sfda.networks import SegmentationNetwork, synchronise_batchnorm
+from monai_sfda.networks import synchronise_batchnorm
 from monai_sfda.transforms import Augmentation, augment
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class StepTrainer(Trainer):
 
     def __init__(
         self,
-        network: SegmentationNetwork,
+        network: nn.Module,
         dataset: StackDataset,
         *,
         device: str | torch.device,
@@ -110,7 +110,7 @@ class StepTrainer(Trainer):
             decollate=False,
         )
         self.logger.setLevel(logging.WARNING)  # our own lines say the same, with the losses
-        self.network = network.to(torch.device(device))
+        self.network: nn.Module = network.to(torch.device(device))
         self._modules = repr(network)
         synchronise_batchnorm(self.network)
         self.dataset = dataset

@@ -22,7 +22,6 @@ from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.errors import CheckpointError, OutputError, SettingError
 from monai_sfda.files import tensor_file, write_atomically
-from monai_sfda.networks import SegmentationNetwork
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
@@ -35,7 +34,7 @@ class TrainingEngine(Protocol):
 
     title: str
     state: Any
-    network: SegmentationNetwork
+    network: torch.nn.Module
     optimizer: torch.optim.Optimizer
     history: History
     method_signals: dict[str, float]

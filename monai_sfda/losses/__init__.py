@@ -1,7 +1,7 @@
 """Losses, one idea a file: pure functions of tensors."""
 
 from monai_sfda.losses.batchnorm_consistency import batchnorm_consistency, channel_distance, transferability
-from monai_sfda.losses.class_ratio import class_ratio_divergence, predicted_class_ratio
+from monai_sfda.losses.class_ratio import class_ratio_divergence, label_class_ratio, predicted_class_ratio
 from monai_sfda.losses.cross_entropy import segmentation_cross_entropy
 from monai_sfda.losses.entropy import mean_entropy
 from monai_sfda.losses.sliced_wasserstein import draw_projections, sliced_wasserstein_distance
@@ -12,6 +12,7 @@ __all__ = [
     "channel_distance",
     "class_ratio_divergence",
     "draw_projections",
+    "label_class_ratio",
     "mean_entropy",
     "predicted_class_ratio",
     "segmentation_cross_entropy",

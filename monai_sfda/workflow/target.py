@@ -24,7 +24,7 @@ from monai_sfda.engines.handlers import CHECKPOINT
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
-from monai_sfda.methods import create_method
+from monai_sfda.methods import create_method, origin
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release, package_versions
 from monai_sfda.workflow.bundle_folder import write_bundle
@@ -190,6 +190,7 @@ def adapt(
         "method": chosen.name,
         "title": chosen.title,
         "source": chosen.source,
+        "method_origin": origin(type(chosen)),
         "settings": trainer.describe(),
         "release_sha256": loaded.sha256,
         "source_model_sha256": loaded.model_sha256,

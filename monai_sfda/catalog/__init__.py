@@ -7,11 +7,12 @@ task from here. A new task is a file and a line in `TASKS`.
 from __future__ import annotations
 
 from monai_sfda.catalog.abdomen import ABDOMEN
+from monai_sfda.catalog.cardiac import CARDIAC
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
 from monai_sfda.errors import SettingError, nearest
 
-TASKS: dict[str, Task] = {task.name: task for task in (ABDOMEN, SOFT_TISSUE)}
+TASKS: dict[str, Task] = {task.name: task for task in (CARDIAC, ABDOMEN, SOFT_TISSUE)}
 
 
 def find_task(name: str | Task) -> Task:
@@ -31,6 +32,7 @@ def find_task(name: str | Task) -> Task:
 
 __all__ = [
     "ABDOMEN",
+    "CARDIAC",
     "SOFT_TISSUE",
     "TASKS",
     "Domain",

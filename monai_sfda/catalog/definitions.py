@@ -104,7 +104,7 @@ class Domain:
     """One side of a task: a data set as it is published, and how its scans are read.
 
     Attributes:
-        dataset: name of the reader (`chaos`, `btcv`, `ibsi`).
+        dataset: name of the reader (`chaos`, `btcv`, `ibsi`, `mmwhs`).
         modality: the modality's name within the data set, e.g. `T2SPIR`; what the reader looks for.
         kind: `MR` or `CT`.
         title: for people.

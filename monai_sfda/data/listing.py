@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monai_sfda.catalog import Domain, Task
-from monai_sfda.data import btcv, chaos, ibsi
+from monai_sfda.data import btcv, chaos, ibsi, mmwhs
 from monai_sfda.data.case import Case, with_unique_names
 from monai_sfda.data.checks import check_folder
 from monai_sfda.data.datalist import SPLIT_KEYS, read_datalist
@@ -38,7 +38,7 @@ class _Layout(Protocol):
         """The layout in words."""
 
 
-_LAYOUTS: dict[str, _Layout] = {"chaos": chaos, "btcv": btcv, "ibsi": ibsi}
+_LAYOUTS: dict[str, _Layout] = {"chaos": chaos, "btcv": btcv, "ibsi": ibsi, "mmwhs": mmwhs}
 
 
 @dataclass(frozen=True)

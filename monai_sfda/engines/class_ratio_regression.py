@@ -31,8 +31,8 @@ class ClassRatioRegressorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: RegressorBackbone = "resnet18"
-    width: int = Field(64, ge=1)
-    max_epochs: int = Field(20, ge=1)
+    width: int = Field(32, ge=1)
+    max_epochs: int = Field(10, ge=1)
     epoch_length: int | None = Field(None, ge=1)
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)

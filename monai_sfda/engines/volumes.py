@@ -179,10 +179,10 @@ class VolumeEvaluator(_VolumeRun):
                     )
                 segmentation = segmenter(scan)
                 spacing = None if task.pictures else scan.spacing_mm
-                scores += score_case(case.number, segmentation, label, spacing, task.labels)
+                scores += score_case(case.number, segmentation, label, spacing, task.labels, task.regions)
                 if "centre_blob" in task.baselines and margin is not None:
                     blob = centre_blob(scan.shape, scan.spacing_mm, margin)
-                    blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels)
+                    blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels, task.regions)
                 progress(done, len(listed.cases))
         protocol = {
             "name": protocol_name(task),
@@ -198,6 +198,7 @@ class VolumeEvaluator(_VolumeRun):
                 split=listed.split,
                 cases=len(listed.cases),
                 protocol=protocol | more,
+                regions=[region.name for region in task.regions],
                 pooled=task.pictures,
             )
 
@@ -253,7 +254,7 @@ class VolumeSegmentation(_VolumeRun):
                         entry["share"] = shares(segmentation, task.labels)
                     else:
                         write_segmentation(mask, segmentation, scan)
-                        entry["volume_ml"] = volumes_ml(segmentation, scan, task.labels)
+                        entry["volume_ml"] = volumes_ml(segmentation, scan, task)
                     unlike = doubt(scan.array, task.domain(self.dataset.domain).kind)
                     if unlike is not None:
                         entry["warning"] = unlike
@@ -301,12 +302,14 @@ class VolumeSegmentation(_VolumeRun):
             ) from error
 
 
-def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, labels: dict[str, int]) -> dict[str, float]:
-    """Volume of each structure, in ml."""
+def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, task: Task) -> dict[str, float]:
+    """Volume of each structure and region, in ml."""
+    labels = task.labels
     voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
     counts = np.bincount(segmentation.ravel(), minlength=max(labels.values()) + 1)
-    structures = without_background(labels)
-    return {name: round(float(counts[index]) * voxel_ml, 3) for name, index in structures.items()}
+    structures = without_background(task.labels)
+    volumes = {name: float(counts[index]) * voxel_ml for name, index in structures.items()}
+    return {name: round(volume, 3) for name, volume in task.with_regions(volumes).items()}
 
 
 def shares(segmentation: NDArray[np.uint8], labels: dict[str, int]) -> dict[str, float]:

@@ -14,13 +14,13 @@ al. 2024, "Metrics reloaded", doi 10.1038/s41592-023-02151-z, names the choices)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_sfda.catalog import IGNORED, without_background
+from monai_sfda.catalog import IGNORED, Region, without_background
 from monai_sfda.errors import DataError
 from monai_sfda.evaluation.regions import bounding_box, centre_blob, check_spacing, largest_component
 from monai_sfda.evaluation.surface import (
@@ -54,7 +54,7 @@ class StructureScore:
 
     Attributes:
         case: the case's number; which file it was is written in the run's `cases.csv` alone.
-        structure: the structure's name.
+        structure: name of the structure or region.
         dice: 2 |P and R| / (|P| + |R|), in voxels; 1 is perfect.
         iou: |P and R| / |P or R|; 1 is perfect.
         assd_mm: average symmetric surface distance; 0 is perfect.
@@ -86,8 +86,9 @@ def score_case(
     reference: NDArray[np.uint8],
     spacing_mm: tuple[float, float, float] | None,
     labels: Mapping[str, int],
+    regions: Sequence[Region] = (),
 ) -> list[StructureScore]:
-    """Score one case: a `StructureScore` for every structure that `labels` names, in its order.
+    """Score one case: a `StructureScore` for every structure that `labels` names, then for every region.
 
     Args:
         case: the case's number.
@@ -98,6 +99,7 @@ def score_case(
             have no distances and volumes.
         labels: class names to indices; the background is not scored. Voxels of an index that is not named
             count as background.
+        regions: unions of structures; a voxel mistaken for another structure of a region is right in it.
 
     Raises:
         DataError: when the arrays are not whole numbers on one 3D grid, or the spacing is impossible.
@@ -105,9 +107,13 @@ def score_case(
     spacing = None if spacing_mm is None else check_spacing(spacing_mm)
     _check_volumes(case, prediction, reference)
     known = reference != IGNORED
+    named: dict[str, tuple[int, ...]] = {n: (index,) for n, index in without_background(labels).items()}
+    named |= {region.name: region.indices for region in regions}
     return [
-        _score_structure(case, name, (prediction == index) & known, reference == index, spacing)
-        for name, index in without_background(labels).items()
+        _score_structure(
+            case, name, np.isin(prediction, indices) & known, np.isin(reference, indices), spacing
+        )
+        for name, indices in named.items()
     ]
 
 

@@ -150,20 +150,21 @@ class Experiment:
             arms: which ones; all by default.
         """
         chosen = list(self.arms if arms is None else arms)
-        trainings = list(dict.fromkeys(arm.training.name for arm in chosen))
+        first_of = {self.unadapted_folder(arm): arm for arm in reversed(chosen)}
         bound = read_summary(self.out / "bound" / "summary.json")
         rows, unadapted = [], {}
-        for name in trainings:
-            arm = next(arm for arm in chosen if arm.training.name == name)
-            unadapted[name] = read_summary(self.unadapted_folder(arm) / "summary.json")
-            title = UNADAPTED if len(trainings) == 1 else f"{UNADAPTED}, {arm.training.title}"
-            rows.append(_row(title, unadapted[name]))
+        for folder in dict.fromkeys(map(self.unadapted_folder, chosen)):
+            unadapted[folder] = read_summary(folder / "summary.json")
+            title = UNADAPTED if len(first_of) == 1 else f"{UNADAPTED}, {first_of[folder].training.title}"
+            rows.append(result_row(title, unadapted[folder]))
         for arm in chosen:
             summary = read_summary(self.test_folder(arm) / "summary.json")
-            low, mean, high = (s["dice"]["mean"] for s in (unadapted[arm.training.name], summary, bound))
-            row = _row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
+            low, mean, high = (
+                s["dice"]["mean"] for s in (unadapted[self.unadapted_folder(arm)], summary, bound)
+            )
+            row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
             rows.append(row | self._cost(self.run_folder(arm).name))
-        rows.append(_row(BOUND, bound) | self._cost(BOUND_RUN))
+        rows.append(result_row(BOUND, bound) | self._cost(BOUND_RUN))
         return rows
 
     def _cost(self, step: str) -> dict[str, Any]:
@@ -176,7 +177,7 @@ class Experiment:
     def training_of(self, arm: Arm) -> SourceTraining:
         """The arm's source training; the configuration's own where the arm asks for nothing else."""
         overrides = arm.training.overrides
-        if all(self.configured(key) == value for key, value in overrides.items()):
+        if all(_is_set_to(self.configured(key), value) for key, value in overrides.items()):
             return OWN_TRAINING
         return arm.training
 
@@ -319,6 +320,13 @@ class Experiment:
         return str(value)
 
 
+def _is_set_to(configured: Any, wanted: Any) -> bool:
+    """Whether a configuration has a value already; of a section, the entries wanted."""
+    if isinstance(configured, Mapping) and isinstance(wanted, Mapping):
+        return wanted.items() <= configured.items()
+    return bool(configured == wanted)
+
+
 def _unadapted_title(training: SourceTraining) -> str:
     return f"{UNADAPTED}, {training.title}" if training.name else UNADAPTED
 
@@ -327,13 +335,17 @@ def _unadapted_folder(training: SourceTraining) -> str:
     return f"unadapted_{training.name}" if training.name else "unadapted"
 
 
-def _row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Experiment.table` from an evaluation's summary, without the costs."""
     return {
         "title": title,
         "dice": summary["dice"]["mean"],
         "dice_per_structure": {k: v["mean"] for k, v in summary["dice"]["per_class"].items()},
+        "dice_per_region": {k: v["mean"] for k, v in summary["dice"].get("per_region", {}).items()},
         "assd_mm": summary["assd_mm"]["mean"],
-        "assd_left_out": sum(counts["one_empty"] for counts in summary["undefined"].values()),
+        "assd_left_out": sum(
+            summary["undefined"][name]["one_empty"] for name in summary["dice"]["per_class"]
+        ),
         "gap_closed": None,
         "cases": summary["cases"],
         "seconds": None,

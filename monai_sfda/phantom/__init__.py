@@ -1,8 +1,9 @@
 """Phantoms: whole subjects with labels, imaged by simulated scanners, in the official layouts of CHAOS and
-BTCV (abdomen, MR and CT) and of BraTS 2018 (brain with a glioma, four MR sequences).
+BTCV (abdomen, MR and CT), of BraTS 2018 (brain with a glioma, four MR sequences) and of IVDM3Seg (spine, the
+four images of a Dixon examination).
 
 `make_abdomen` draws a subject, `image_mr` and `image_ct` image it on any grid; `make_brain` and `image_brain`
-do so for the brain; `write_phantoms` writes data sets.
+do so for the brain, `make_spine` and `image_spine` for the spine; `write_phantoms` writes data sets.
 
 >>> anatomy = make_abdomen(7)
 >>> image = image_ct(anatomy, ct_grid(1, 32), draw_ct_scanner(2), 3)
@@ -25,6 +26,9 @@ from monai_sfda.phantom.geometry import Grid
 from monai_sfda.phantom.jobs import choose_subjects
 from monai_sfda.phantom.mr import MrImage, MrScanner, draw_mr_scanner, image_mr
 from monai_sfda.phantom.sampling import ct_grid, mr_grid
+from monai_sfda.phantom.spine_anatomy import Spine, make_spine
+from monai_sfda.phantom.spine_mr import SpineImages, SpineScanner, draw_spine_scanner, image_spine
+from monai_sfda.phantom.spine_tissues import SpineLabel, SpineTissue
 from monai_sfda.phantom.tissues import Organ, Tissue
 
 __all__ = [
@@ -42,6 +46,11 @@ __all__ = [
     "MrImage",
     "MrScanner",
     "Organ",
+    "Spine",
+    "SpineImages",
+    "SpineLabel",
+    "SpineScanner",
+    "SpineTissue",
     "Tissue",
     "TumourLabel",
     "brats_grid",
@@ -52,11 +61,14 @@ __all__ = [
     "draw_brain_scanner",
     "draw_ct_scanner",
     "draw_mr_scanner",
+    "draw_spine_scanner",
     "image_brain",
     "image_ct",
     "image_mr",
+    "image_spine",
     "make_abdomen",
     "make_brain",
+    "make_spine",
     "mr_grid",
     "write_btcv_subject",
     "write_chaos_subject",

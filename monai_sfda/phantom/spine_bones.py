@@ -143,7 +143,9 @@ def posterior_layers(
         fall = 0.7 if upper else 0.15
         spinous = np.maximum(side - 2.8, np.abs(canal + 27.0) - 14.0)
         spinous = np.maximum(spinous, np.abs(w - fall * (canal + 13.0) + 0.6 * half) - 8.0)
-        transverse = np.maximum(np.maximum(np.abs(side - 26.0) - 12.0, np.abs(canal - 1.0) - 3.5), np.abs(w) - 5.0)
+        transverse = np.maximum(
+            np.maximum(np.abs(side - 26.0) - 12.0, np.abs(canal - 1.0) - 3.5), np.abs(w) - 5.0
+        )
         facets = np.sqrt((side - 17.0) ** 2 + (canal + 7.0) ** 2 + ((w + half) / 1.6) ** 2) - 7.0
         bone = np.minimum(np.minimum(np.minimum(pedicle, arch), np.minimum(spinous, transverse)), facets)
     bone = np.asarray(bone, np.float32)

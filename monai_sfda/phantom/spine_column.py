@@ -207,9 +207,7 @@ class ColumnSizes:
     def after_rest(self, swelling: float) -> ColumnSizes:
         """The same column with discs `swelling` times as high, as rest in bed makes them; worn ones less."""
         heights = zip(self.disc_heights, self.degenerations, strict=True)
-        return replace(
-            self, disc_heights=tuple(h * (1.0 + (swelling - 1.0) * (1.0 - d)) for h, d in heights)
-        )
+        return replace(self, disc_heights=tuple(h * (1.0 + (swelling - 1.0) * (1.0 - d)) for h, d in heights))
 
     def build(self) -> Column:
         """The chain, upwards and downwards from the third lumbar vertebra."""

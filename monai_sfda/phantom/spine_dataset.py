@@ -6,7 +6,13 @@ from pathlib import Path
 
 from monai_sfda.errors import SettingError
 from monai_sfda.files import write_json
-from monai_sfda.phantom.ivdm3seg import FULL_MATRIX, SUBJECTS_FILE, ivdm3seg_grid, set_files, write_ivdm3seg_set
+from monai_sfda.phantom.ivdm3seg import (
+    FULL_MATRIX,
+    SUBJECTS_FILE,
+    ivdm3seg_grid,
+    set_files,
+    write_ivdm3seg_set,
+)
 from monai_sfda.phantom.jobs import Group, Job, PhantomTask, SubjectSeeds, temporary_folder
 from monai_sfda.phantom.sampling import check_matrix
 from monai_sfda.phantom.spine_anatomy import make_spine

@@ -74,6 +74,8 @@ class SupervisedTrainer(StepTrainer):
         options: `StepTrainer`'s.
     """
 
+    network: SegmentationNetwork
+
     def __init__(
         self,
         network: SegmentationNetwork,

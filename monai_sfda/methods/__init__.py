@@ -13,11 +13,13 @@ from monai_sfda.methods.mas3 import MAS3
 from monai_sfda.methods.mean_teacher import MeanTeacher
 from monai_sfda.methods.none import NoAdaptation
 from monai_sfda.methods.osuda import OSUDA
+from monai_sfda.methods.prior_matching import PriorMatching
 from monai_sfda.methods.sfs import SFS
 from monai_sfda.methods.tent import Tent
 
 METHODS: dict[str, type[Method[Any]]] = {
-    method.name: method for method in (NoAdaptation, AdaBN, Tent, SFS, MAS3, OSUDA, AdaEnt, MeanTeacher)
+    method.name: method
+    for method in (NoAdaptation, AdaBN, Tent, SFS, MAS3, OSUDA, AdaEnt, MeanTeacher, PriorMatching)
 }
 
 
@@ -45,6 +47,7 @@ __all__ = [
     "Method",
     "MethodSettings",
     "NoAdaptation",
+    "PriorMatching",
     "Tent",
     "create_method",
 ]

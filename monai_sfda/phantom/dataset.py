@@ -10,6 +10,7 @@ from pathlib import Path
 from monai_sfda.errors import OutputError, SettingError, nearest
 from monai_sfda.phantom.abdomen_dataset import ABDOMEN_PHANTOMS
 from monai_sfda.phantom.brain_dataset import BRAIN_PHANTOMS
+from monai_sfda.phantom.heart_dataset import HEART_PHANTOMS
 from monai_sfda.phantom.jobs import Job, PhantomTask, SubjectSeeds
 from monai_sfda.phantom.manifest import claim_folder, describe, mark_complete
 from monai_sfda.phantom.spine_dataset import SPINE_PHANTOMS
@@ -18,6 +19,7 @@ from monai_sfda.phantom.spine_dataset import SPINE_PHANTOMS
 #: named after the organ.
 PHANTOM_TASKS: dict[str, PhantomTask] = {
     "abdomen": ABDOMEN_PHANTOMS,
+    "cardiac": HEART_PHANTOMS,
     "brain": BRAIN_PHANTOMS,
     "spine": SPINE_PHANTOMS,
 }
@@ -38,9 +40,10 @@ def write_phantoms(
     """Write phantom subjects in the official layouts of a task's data sets.
 
     `abdomen`: source (CHAOS) and target (BTCV) subjects, who have different anatomies; ids are official ones,
-    of training and test subjects in about the official proportion (see `choose_subjects`). `brain`: high-
-    and low-grade gliomas in the layout of BraTS 2018. `spine`: subjects at two times in the layout of
-    IVDM3Seg. A folder that an interrupted call with the same
+    of training and test subjects in about the official proportion (see `choose_subjects`). `cardiac`: source
+    and target subjects of MMWHS (MR and CT), chosen in the same way. `brain`: high- and low-grade gliomas in
+    the layout of BraTS 2018. `spine`: subjects at two times in the layout of IVDM3Seg. A folder that an
+    interrupted call with the same
     settings left is completed; `phantom.json` in it says what it holds.
 
     Args:

@@ -20,12 +20,19 @@ class SourceTraining:
     Attributes:
         name: short, for folders; empty for the configuration's own training.
         title: for tables.
-        overrides: further command-line settings of `train.json`.
+        overrides: further command-line settings of the configuration.
+        configuration: the file that trains: `train.json`, or `uda.json` for prior matching's source model.
     """
 
     name: str = ""
     title: str = "the configuration's own"
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    configuration: Literal["train.json", "uda.json"] = "train.json"
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether adaptation from it reads source scans too."""
+        return self.configuration == "uda.json"
 
     @property
     def folder(self) -> str:
@@ -34,6 +41,7 @@ class SourceTraining:
 
 
 OWN_TRAINING = SourceTraining()
+PRIOR_MATCHING = SourceTraining("prior_matching", "prior matching's", configuration="uda.json")
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Arm:
         title: for tables.
         folder: names the method and its settings.
         method: name of the method.
-        overrides: further command-line settings of `adapt.json`.
+        overrides: further command-line settings of `adapt.json`, or of `uda.json` where the training is its.
         training: of the source model.
         rho: refit the release's prototypes with this confidence threshold, without training again; None keeps
             the release as it is.
@@ -306,7 +314,52 @@ _PAPER_4 = (
     ),
 )
 
-ABLATIONS: dict[str, Ablation] = {a.name: a for a in (*_PAPER_1, *_PAPER_2, *_PAPER_3, *_PAPER_4)}
+
+def _prior_matching(title: str, folder: str, **overrides: Any) -> Arm:
+    return Arm(title, folder, "prior_matching", overrides, PRIOR_MATCHING)
+
+
+def _without(title: str, name: str, weight: str) -> Arm:
+    """Prior matching without one of its losses, in the source model and in the adaptation."""
+    settings = {"method_settings": {weight: 0.0}}
+    training = replace(PRIOR_MATCHING, name=f"prior_matching_{name}", title=title, overrides=settings)
+    return Arm(f"prior matching, {title}", "adapted", "prior_matching", settings, training)
+
+
+def _default_prior_matching(title: str) -> Arm:
+    return _prior_matching(title, "adapted")
+
+
+_PAPER_5 = (
+    Ablation(
+        "prior_matching",
+        "Prior matching: the scan, its parts, three slices",
+        "Not source-free: labelled source scans are read. One unlabelled target scan, drawn six times; "
+        "without the divergence from the prior, without adversarial training; three slices of the scan, with "
+        "and without early stopping, which looks at held-out source scans; all target scans. The share of "
+        "the gap is counted from each one's own source model to its fine-tuning on the target's labels.",
+        "Table 1 (MMWHS MR to CT, one CT scan, mean of six draws): Dice 72.18 from 20.03 unadapted, 87.00 "
+        "for the source model fine-tuned on the target's labels. Without one of the two parts less than 55, "
+        "oscillating; three slices with early stopping more than 60.",
+        (
+            _default_prior_matching("prior matching, scan 1 (default)"),
+            *(_prior_matching(f"prior matching, scan {n}", f"scan_{n}", target_scan=n) for n in range(2, 7)),
+            _without("without KL", "no_kl", "kl_weight"),
+            _without("without adversarial", "no_adversarial", "adversarial_weight"),
+            _prior_matching("prior matching, 3 slices", "slices_3", target_slices=3),
+            Arm(
+                "prior matching, 3 slices, early stopping",
+                "slices_3_early",
+                "prior_matching",
+                {"target_slices": 3, "uda#patience": 2},
+                PRIOR_MATCHING,
+            ),
+            _prior_matching("prior matching, all scans", "all_scans", target_scan="all"),
+        ),
+    ),
+)
+
+ABLATIONS: dict[str, Ablation] = {a.name: a for a in (*_PAPER_1, *_PAPER_2, *_PAPER_3, *_PAPER_4, *_PAPER_5)}
 
 
 def find_ablations(names: tuple[str, ...]) -> list[Ablation]:
@@ -330,7 +383,10 @@ def compare_methods(titles: Mapping[str, str]) -> Ablation:
     Args:
         titles: method name to its title.
     """
-    shared = {"sfs": _default_sfs("SFS")}
+    shared = {
+        "sfs": _default_sfs("SFS"),
+        "prior_matching": _default_prior_matching("prior matching (reads source scans)"),
+    }
     arms = tuple(shared.get(name, Arm(title, name, name)) for name, title in titles.items())
     return Ablation(
         "methods",

@@ -95,15 +95,13 @@ def method_comparison(names: Sequence[str]) -> Ablation:
     """The comparison of methods, each with the configuration's settings.
 
     Raises:
-        SettingError: for an unknown method, or one that needs source data.
+        SettingError: for an unknown method.
     """
     for name in names:
         if name not in METHODS:
             raise SettingError(
                 f"method '{name}' is unknown", remedy=f"use one of {', '.join(nearest(name, METHODS))}"
             )
-        if "source_data" in METHODS[name].requires:
-            raise SettingError(f"method '{name}' is not source-free", remedy="leave it out")
     return compare_methods({name: METHODS[name].title for name in names})
 
 

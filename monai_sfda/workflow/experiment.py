@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import monai_sfda
-from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, Arm, SourceTraining
+from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, PRIOR_MATCHING, Arm, SourceTraining
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.comparison import BOUND, UNADAPTED
@@ -31,6 +31,8 @@ from monai_sfda.release import MANIFEST, file_sha256
 from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.refit import refit_prototypes
 from monai_sfda.workflow.report import PHANTOM_MANIFEST
+from monai_sfda.workflow.source_model import RECORD as SOURCE_RECORD
+from monai_sfda.workflow.source_model import UNADAPTED as UNADAPTED_MODEL
 from monai_sfda.workflow.steps import exclusive, read_step, run_process, run_step
 
 logger = logging.getLogger(__name__)
@@ -85,13 +87,28 @@ class Experiment:
             self._claim_folder()
             for arm in self.arms:
                 self._run_arm(arm)
-            self._train_bound()
-            self._evaluate(BOUND, "bound", self.out / BOUND_RUN / "release" / "model.pt")
+            for needs_source in dict.fromkeys(arm.training.needs_source for arm in self.arms):
+                self._run_bound(needs_source)
         return self.table()
 
     def _run_arm(self, arm: Arm) -> None:
         training, run = self.training_of(arm), self.run_folder(arm)
         self._train(training)
+        if training.needs_source:
+            source = self.out / training.folder
+            self._evaluate(
+                _unadapted_title(training), _unadapted_folder(training), source / UNADAPTED_MODEL, source
+            )
+            self._bundle(
+                f"adapt: {arm.title}",
+                ("uda.json", *self.configs),
+                run / "adaptation.json",
+                source_model=source,
+                output_dir=run,
+                **arm.overrides,
+            )
+            self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt", run)
+            return
         self._evaluate(
             _unadapted_title(training),
             _unadapted_folder(training),
@@ -101,7 +118,7 @@ class Experiment:
             self._refit(training, arm.rho)
         self._bundle(
             f"adapt: {arm.title}",
-            ("adapt.json",),
+            ("adapt.json", *self.configs),
             run / "adaptation.json",
             release=self.release_of(arm),
             method=arm.method,
@@ -143,15 +160,16 @@ class Experiment:
 
         Keys: title, mean Dice, Dice per structure, mean ASSD in mm and how many organs of cases it leaves out
         because one mask was empty, share of the gap closed (from the unadapted model of the arm's own source
-        training), cases, and wall-clock seconds and peak memory of the adaptation's process (for the bound,
-        of its training) where the step ran in one go.
+        training; for prior matching to the bound of its own network), cases, and wall-clock seconds and peak
+        memory of the adaptation's process (for the bound, of its training) where the step ran in one go.
 
         Args:
             arms: which ones; all by default.
         """
         chosen = list(self.arms if arms is None else arms)
         trainings = list(dict.fromkeys(arm.training.name for arm in chosen))
-        bound = read_summary(self.out / "bound" / "summary.json")
+        kinds = list(dict.fromkeys(arm.training.needs_source for arm in chosen))
+        bounds = {kind: read_summary(self.out / _bound_folder(kind) / "summary.json") for kind in kinds}
         rows, unadapted = [], {}
         for name in trainings:
             arm = next(arm for arm in chosen if arm.training.name == name)
@@ -160,10 +178,13 @@ class Experiment:
             rows.append(_row(title, unadapted[name]))
         for arm in chosen:
             summary = read_summary(self.test_folder(arm) / "summary.json")
-            low, mean, high = (s["dice"]["mean"] for s in (unadapted[arm.training.name], summary, bound))
+            around = (unadapted[arm.training.name], summary, bounds[arm.training.needs_source])
+            low, mean, high = (s["dice"]["mean"] for s in around)
             row = _row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
             rows.append(row | self._cost(self.run_folder(arm).name))
-        rows.append(_row(BOUND, bound) | self._cost(BOUND_RUN))
+        for kind, bound in bounds.items():
+            title = BOUND if len(bounds) == 1 else f"{BOUND}, {_training_title(kind)}"
+            rows.append(_row(title, bound) | self._cost(_bound_run(kind)))
         return rows
 
     def _cost(self, step: str) -> dict[str, Any]:
@@ -176,7 +197,9 @@ class Experiment:
     def training_of(self, arm: Arm) -> SourceTraining:
         """The arm's source training; the configuration's own where the arm asks for nothing else."""
         overrides = arm.training.overrides
-        if all(self.configured(key) == value for key, value in overrides.items()):
+        if not arm.training.needs_source and all(
+            self.configured(key) == value for key, value in overrides.items()
+        ):
             return OWN_TRAINING
         return arm.training
 
@@ -216,7 +239,7 @@ class Experiment:
         return {
             "unadapted": self.unadapted_folder(arm),
             "adapted": self.test_folder(arm),
-            "supervised bound": self.out / "bound",
+            "supervised bound": self.out / _bound_folder(arm.training.needs_source),
         }
 
     def device(self) -> str:
@@ -226,24 +249,43 @@ class Experiment:
 
     def _train(self, training: SourceTraining) -> None:
         folder = self.out / training.folder
+        if training.needs_source:
+            self._bundle(
+                f"train on the source: {training.title}",
+                ("uda.json", *self.configs),
+                folder / SOURCE_RECORD,
+                stage="source",
+                output_dir=folder,
+                **training.overrides,
+            )
+            return
         self._bundle(
             f"train on the source: {training.title}" if training.name else "train on the source",
-            ("train.json",),
+            ("train.json", *self.configs),
             folder / "release" / MANIFEST,
             domain="source",
             output_dir=folder,
             **training.overrides,
         )
 
-    def _train_bound(self) -> None:
-        folder = self.out / BOUND_RUN
+    def _run_bound(self, needs_source: bool) -> None:
+        """Training on the target's labels; for prior matching its own source model is fine-tuned."""
+        folder, start, bundle = self.out / _bound_run(needs_source), {}, None
+        if needs_source:
+            self._train(PRIOR_MATCHING)
+            bundle = self.out / PRIOR_MATCHING.folder
+            start = {"checkpoint": bundle / UNADAPTED_MODEL}
+        title = "train the bound on the target's labels"
         self._bundle(
-            "train the bound on the target's labels",
-            ("train.json",),
+            f"{title}: {_training_title(True)}" if needs_source else title,
+            ("train.json", *(() if needs_source else self.configs)),
             folder / "release" / MANIFEST,
+            run=bundle,
             domain="target",
             output_dir=folder,
+            **start,
         )
+        self._evaluate(BOUND, _bound_folder(needs_source), folder / "release" / "model.pt", bundle)
 
     def _refit(self, training: SourceTraining, rho: float) -> None:
         source, name = self.out / training.folder, f"release_rho_{rho:g}"
@@ -269,20 +311,25 @@ class Experiment:
             self.announce,
         )
 
-    def _evaluate(self, title: str, folder: str, checkpoint: Path) -> None:
+    def _evaluate(self, title: str, folder: str, checkpoint: Path, run: Path | None = None) -> None:
+        """Evaluates with the task's bundle, or with the one in a run's folder, whose network it has."""
         self._bundle(
             f"evaluate: {title}",
-            ("train.json", "evaluate.json"),
+            ("train.json", "evaluate.json", *(self.configs if run is None else ())),
             self.out / folder / "summary.json",
+            run=run,
             checkpoint=checkpoint,
             domain="target",
             split="test",
             output_dir=self.out / folder,
         )
 
-    def _bundle(self, title: str, configs: Sequence[str], product: Path, **overrides: Any) -> None:
-        bundle = find_bundle(find_task(self.task), self.bundles)
-        files = [str(bundle / "configs" / name) for name in (*configs, *self.configs)]
+    def _bundle(
+        self, title: str, configs: Sequence[str], product: Path, run: Path | None = None, **overrides: Any
+    ) -> None:
+        """One command of the task's bundle, or of the bundle in a run's folder."""
+        bundle = find_bundle(find_task(self.task), self.bundles) if run is None else run / "bundle"
+        files = [str(bundle / "configs" / name) for name in configs]
         settings = {
             "bundle_root": bundle,
             "dataset_dir": self.data,
@@ -325,6 +372,18 @@ def _unadapted_title(training: SourceTraining) -> str:
 
 def _unadapted_folder(training: SourceTraining) -> str:
     return f"unadapted_{training.name}" if training.name else "unadapted"
+
+
+def _training_title(needs_source: bool) -> str:
+    return (PRIOR_MATCHING if needs_source else OWN_TRAINING).title
+
+
+def _bound_run(needs_source: bool) -> str:
+    return f"{BOUND_RUN}_{PRIOR_MATCHING.name}" if needs_source else BOUND_RUN
+
+
+def _bound_folder(needs_source: bool) -> str:
+    return f"bound_{PRIOR_MATCHING.name}" if needs_source else "bound"
 
 
 def _row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="Folder of all runs; the same one goes on with what is missing.")],
     task: Annotated[str, typer.Option(help="Task of the catalog.")] = "abdomen",
     ablation: Annotated[
-        str, typer.Option(help=f"Comma-separated: {', '.join(ABLATIONS)}, or all.", metavar="NAMES")
+        str, typer.Option(help=f"Comma-separated: {', '.join(ABLATIONS)}; all: the task's.", metavar="NAMES")
     ] = "",
     methods: Annotated[
         str, typer.Option(help="Comma-separated methods to compare, e.g. none,sfs.", metavar="NAMES")
@@ -155,8 +155,9 @@ def benchmark(
     bundles: Annotated[Path | None, typer.Option(help="Folder that holds the bundles.")] = None,
 ) -> None:
     """Compare ablations or methods over seeds: a table, JSON and a figure each. Interrupted, it goes on."""
-    names = _words(ablation)
-    chosen = find_ablations(names)
+    from monai_sfda.catalog import find_task
+
+    chosen = find_ablations(_words(ablation), find_task(task).name)
     compared = _words(methods)
     if not chosen and not compared:
         raise SettingError("nothing is compared", remedy="add --ablation all, or --methods none,sfs")

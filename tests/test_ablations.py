@@ -16,15 +16,33 @@ ARMS = [(name, arm) for name, ablation in ABLATIONS.items() for arm in ablation.
 
 
 def test_the_paper_s_ablations_are_there():
-    assert tuple(a.name for a in find_ablations(("all",))) == ISSUE + OTHER_PAPERS
-    assert [a.name for a in find_ablations(("filters", "rho", "rho"))] == ["rho", "filters"]
+    assert tuple(ABLATIONS) == ISSUE + OTHER_PAPERS
+    assert [a.name for a in find_ablations(("filters", "rho", "rho"), "abdomen")] == ["rho", "filters"]
     assert sorted(arm.rho or 0.97 for arm in ABLATIONS["rho"].arms if arm.rho != 0) == [0.8, 0.97]
-    assert find_ablations(()) == []
+    assert find_ablations((), "abdomen") == []
 
 
 def test_an_unknown_name_lists_the_nearest():
     with pytest.raises(SettingError, match="'classifer' is unknown: use classifier"):
-        find_ablations(("classifer",))
+        find_ablations(("classifer",), "abdomen")
+
+
+def test_all_takes_those_of_the_task_and_others_by_their_names():
+    assert tuple(a.name for a in find_ablations(("all",), "abdomen")) == ISSUE
+    assert [a.name for a in find_ablations(("all", "tau"), "spine")] == [
+        "tau",
+        "adaent_prior",
+        "adaent_divergence",
+    ]
+    with pytest.raises(SettingError, match="no paper's ablation is of task 'soft_tissue': name some of rho"):
+        find_ablations(("all",), "soft_tissue")
+
+
+def test_every_ablation_names_tasks_that_have_a_bundle_or_will_have():
+    known = {"abdomen", "cardiac", "street", "brain_modality", "brain_grade", "spine"}
+    for ablation in ABLATIONS.values():
+        assert ablation.tasks
+        assert set(ablation.tasks) <= known
 
 
 def method_of(arm):
@@ -44,7 +62,9 @@ def test_methods_and_trainings_know_every_setting(name, arm):
     for key, value in overrides.get("method_settings", {}).items():
         assert getattr(method.settings, key) == value
     training = {k.removeprefix("training#"): v for k, v in overrides.items() if k != "method_settings"}
-    assert training_settings(training).model_dump().items() >= training.items()
+    trained = training_settings(training).model_dump()
+    for key, value in training.items():
+        assert trained[key] is not None if value == {} else trained[key] == value
 
 
 def test_one_run_folder_is_one_way_to_adapt():

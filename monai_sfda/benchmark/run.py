@@ -19,10 +19,10 @@ from monai_sfda.benchmark.embedding import prototypes_of_arms, require_umap, tar
 from monai_sfda.benchmark.responses import responses_before_and_after
 from monai_sfda.benchmark.table import Row, as_markdown, as_terminal, over_seeds
 from monai_sfda.catalog import find_task
-from monai_sfda.errors import SettingError, nearest
+from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.charts import spread_over_seeds
 from monai_sfda.files import write_atomically, write_json
-from monai_sfda.methods import METHODS
+from monai_sfda.methods import NoAdaptation, find_method
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.release import package_versions
 from monai_sfda.workflow.bundle_folder import find_bundle
@@ -37,6 +37,7 @@ ANALYSES: dict[str, Callable[[Experiment, Sequence[Arm]], Analysis]] = {
     "responses": responses_before_and_after,
 }
 
+SUPERVISED = "supervised"  # the word of --methods for the bound
 # What the benchmark gives its steps by itself.
 OWN_KEYS = (
     *("task", "bundle_root", "dataset_dir", "datalist", "output_dir", "seed", "domain", "split"),
@@ -94,15 +95,17 @@ class Benchmark:
 def method_comparison(names: Sequence[str]) -> Ablation:
     """The comparison of methods, each with the configuration's settings.
 
+    `supervised` is the bound, which ends every comparison; alone it stands beside no adaptation.
+
     Raises:
-        SettingError: for an unknown method.
+        SettingError: for an unknown method, with the nearest.
     """
+    titles: dict[str, str] = {}
     for name in names:
-        if name not in METHODS:
-            raise SettingError(
-                f"method '{name}' is unknown", remedy=f"use one of {', '.join(nearest(name, METHODS))}"
-            )
-    return compare_methods({name: METHODS[name].title for name in names})
+        if name == SUPERVISED:
+            continue
+        titles[name] = find_method(name, also=(SUPERVISED,)).title
+    return compare_methods(titles or {NoAdaptation.name: NoAdaptation.title})
 
 
 def run_benchmark(
@@ -193,7 +196,8 @@ def _experiment(benchmark: Benchmark, seed: int, arms: Sequence[Arm], announce: 
 
     def phantoms() -> None:
         if benchmark.data is None:
-            write_phantoms(benchmark.task, data, benchmark.subjects, seed, workers=2)
+            phantoms_of = find_task(benchmark.task).phantom_name
+            write_phantoms(phantoms_of, data, benchmark.subjects, seed, workers=2)
 
     datalist = {} if benchmark.datalist is None else {"datalist": benchmark.datalist}
     return Experiment(

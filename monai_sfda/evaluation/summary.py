@@ -28,15 +28,18 @@ def summarise(
     split: str,
     cases: int,
     protocol: Mapping[str, Any],
+    regions: Sequence[str] = (),
+    pooled: bool = False,
 ) -> dict[str, Any]:
     """The content of `summary.json`.
 
     For every metric, `per_class` holds mean, standard deviation and number of the cases where the metric is
     defined, and `mean` is the mean over classes of the per-class means, so that a structure that few cases
-    show weighs as much as the others. The standard deviation is that of a sample (divided by n - 1); it is
-    None for a single case, and the mean is None for no case. `undefined` counts, by structure, the cases that
-    a mean leaves out; `one_empty` splits those with the structure in one of the two alone into `missed` (the
-    reference has it, the prediction does not) and `invented` (the other way round).
+    show weighs as much as the others. Regions stand in `per_region` and count in no mean over classes. The
+    standard deviation is that of a sample (divided by n - 1); it is None for a single case, and the mean is
+    None for no case. `undefined` counts, by structure and region, the cases that a mean leaves out;
+    `one_empty` splits those with the structure in one of the two alone into `missed` (the reference has it,
+    the prediction does not) and `invented` (the other way round).
 
     Args:
         scores: one entry a case and structure, from `score_case`.
@@ -45,6 +48,9 @@ def summarise(
         split: name of the list of cases, e.g. `test`.
         cases: how many cases the split has.
         protocol: how it was evaluated, beginning with its `name`; kept as given.
+        regions: which names of `scores` are regions, unions of other structures.
+        pooled: Dice and IoU of a class from the pixels of all cases together, as Cityscapes is scored; `n` is
+            then the number of cases that show the class in either of the two, and there is no deviation.
 
     Raises:
         DataError: when there are no scores, a structure of a case is scored twice or is missing, or `cases`
@@ -54,12 +60,19 @@ def summarise(
     structures = list(dict.fromkeys(score.structure for score in scores))
     summary: dict[str, Any] = {"task": task, "domain": domain, "split": split, "cases": cases}
     for metric in METRICS:
-        per_class = {}
+        entries = {}
         for structure in structures:
-            values = [getattr(score, metric) for score in scores if score.structure == structure]
-            per_class[structure] = _statistics([value for value in values if value is not None])
+            of_structure = [score for score in scores if score.structure == structure]
+            values = [v for score in of_structure if (v := getattr(score, metric)) is not None]
+            if pooled and metric in ("dice", "iou"):
+                entries[structure] = _pooled(metric, of_structure) | {"n": len(values)}
+            else:
+                entries[structure] = _statistics(values)
+        per_class = {name: entry for name, entry in entries.items() if name not in regions}
         means = [entry["mean"] for entry in per_class.values() if entry["mean"] is not None]
         summary[metric] = {"mean": float(np.mean(means)) if means else None, "per_class": per_class}
+        if regions:
+            summary[metric]["per_region"] = {name: entries[name] for name in regions}
     summary["undefined"] = {
         structure: {
             state: sum(score.structure == structure and score.state == state for score in scores)
@@ -70,13 +83,22 @@ def summarise(
     one_empty = [score for score in scores if score.state == ONE_EMPTY]
     summary["one_empty"] = {
         structure: {
-            "missed": sum(s.structure == structure and s.reference_ml > 0 for s in one_empty),
-            "invented": sum(s.structure == structure and s.reference_ml == 0 for s in one_empty),
+            "missed": sum(s.structure == structure and s.reference_voxels > 0 for s in one_empty),
+            "invented": sum(s.structure == structure and s.reference_voxels == 0 for s in one_empty),
         }
         for structure in structures
     }
     summary["protocol"] = dict(protocol)
     return summary
+
+
+def _pooled(metric: str, scores: Sequence[StructureScore]) -> dict[str, float | int | None]:
+    """Dice or IoU of the pixels of all cases; None where no case shows the structure."""
+    common = sum(score.common_voxels for score in scores)
+    both = sum(score.predicted_voxels + score.reference_voxels for score in scores)
+    if both == 0:
+        return {"mean": None, "std": None}
+    return {"mean": 2 * common / both if metric == "dice" else common / (both - common), "std": None}
 
 
 def _statistics(values: list[float]) -> dict[str, float | int | None]:

@@ -11,7 +11,7 @@ import monai_sfda
 from monai_sfda.catalog import Task
 from monai_sfda.errors import SettingError
 from monai_sfda.files import whole_folder
-from monai_sfda.release import MANIFEST, PROTOTYPES
+from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES
 
 # What the run was made with and another run from the new bundle must keep.
 KEPT_KEYS = (
@@ -79,8 +79,8 @@ def write_bundle(
             shutil.copy2(template / "LICENSE", beside / "LICENSE")
         (beside / "models").mkdir()
         shutil.copyfile(model, beside / "models" / "model.pt")
-        if release is not None:
-            for name in (PROTOTYPES, MANIFEST):
+        for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
+            if release is not None and (release / name).is_file():
                 shutil.copyfile(release / name, beside / "models" / f"source_{name}")
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text(encoding="utf-8"))

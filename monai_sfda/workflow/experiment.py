@@ -86,7 +86,10 @@ class Experiment:
             self.prepare()
             self._claim_folder()
             for arm in self.arms:
-                self._run_arm(arm)
+                if arm.training.needs_source:
+                    self._run_arm_with_source(arm)
+                else:
+                    self._run_arm(arm)
             for needs_source in dict.fromkeys(arm.training.needs_source for arm in self.arms):
                 self._run_bound(needs_source)
         return self.table()
@@ -94,21 +97,6 @@ class Experiment:
     def _run_arm(self, arm: Arm) -> None:
         training, run = self.training_of(arm), self.run_folder(arm)
         self._train(training)
-        if training.needs_source:
-            source = self.out / training.folder
-            self._evaluate(
-                _unadapted_title(training), _unadapted_folder(training), source / UNADAPTED_MODEL, source
-            )
-            self._bundle(
-                f"adapt: {arm.title}",
-                ("uda.json", *self.configs),
-                run / "adaptation.json",
-                source_model=source,
-                output_dir=run,
-                **arm.overrides,
-            )
-            self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt", run)
-            return
         self._evaluate(
             _unadapted_title(training),
             _unadapted_folder(training),
@@ -126,6 +114,25 @@ class Experiment:
             **arm.overrides,
         )
         self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt")
+
+    def _run_arm_with_source(self, arm: Arm) -> None:
+        """`uda.json`, whose two stages are two steps, and whose runs bring the bundle that scores them."""
+        training, run = self.training_of(arm), self.run_folder(arm)
+        source = self.out / training.folder
+        self._train(training)
+        self._evaluate(
+            _unadapted_title(training), _unadapted_folder(training), source / UNADAPTED_MODEL, source
+        )
+        self._bundle(
+            f"adapt: {arm.title}",
+            ("uda.json", *self.configs),
+            run / "adaptation.json",
+            method=arm.method,
+            source_model=source,
+            output_dir=run,
+            **arm.overrides,
+        )
+        self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt", run)
 
     def _claim_folder(self) -> None:
         """Refuses a folder with products of other settings, so that no old number stands under a new name."""
@@ -167,24 +174,23 @@ class Experiment:
             arms: which ones; all by default.
         """
         chosen = list(self.arms if arms is None else arms)
-        trainings = list(dict.fromkeys(arm.training.name for arm in chosen))
-        kinds = list(dict.fromkeys(arm.training.needs_source for arm in chosen))
+        first_of = {self.unadapted_folder(arm): arm for arm in reversed(chosen)}
+        kinds = dict.fromkeys(arm.training.needs_source for arm in chosen)
         bounds = {kind: read_summary(self.out / _bound_folder(kind) / "summary.json") for kind in kinds}
         rows, unadapted = [], {}
-        for name in trainings:
-            arm = next(arm for arm in chosen if arm.training.name == name)
-            unadapted[name] = read_summary(self.unadapted_folder(arm) / "summary.json")
-            title = UNADAPTED if len(trainings) == 1 else f"{UNADAPTED}, {arm.training.title}"
-            rows.append(_row(title, unadapted[name]))
+        for folder in dict.fromkeys(map(self.unadapted_folder, chosen)):
+            unadapted[folder] = read_summary(folder / "summary.json")
+            title = UNADAPTED if len(first_of) == 1 else f"{UNADAPTED}, {first_of[folder].training.title}"
+            rows.append(result_row(title, unadapted[folder]))
         for arm in chosen:
             summary = read_summary(self.test_folder(arm) / "summary.json")
-            around = (unadapted[arm.training.name], summary, bounds[arm.training.needs_source])
+            around = (unadapted[self.unadapted_folder(arm)], summary, bounds[arm.training.needs_source])
             low, mean, high = (s["dice"]["mean"] for s in around)
-            row = _row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
+            row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
             rows.append(row | self._cost(self.run_folder(arm).name))
         for kind, bound in bounds.items():
             title = BOUND if len(bounds) == 1 else f"{BOUND}, {_training_title(kind)}"
-            rows.append(_row(title, bound) | self._cost(_bound_run(kind)))
+            rows.append(result_row(title, bound) | self._cost(_bound_run(kind)))
         return rows
 
     def _cost(self, step: str) -> dict[str, Any]:
@@ -197,9 +203,8 @@ class Experiment:
     def training_of(self, arm: Arm) -> SourceTraining:
         """The arm's source training; the configuration's own where the arm asks for nothing else."""
         overrides = arm.training.overrides
-        if not arm.training.needs_source and all(
-            self.configured(key) == value for key, value in overrides.items()
-        ):
+        as_configured = all(_is_set_to(self.configured(key), value) for key, value in overrides.items())
+        if as_configured and not arm.training.needs_source:
             return OWN_TRAINING
         return arm.training
 
@@ -270,22 +275,30 @@ class Experiment:
 
     def _run_bound(self, needs_source: bool) -> None:
         """Training on the target's labels; for prior matching its own source model is fine-tuned."""
-        folder, start, bundle = self.out / _bound_run(needs_source), {}, None
-        if needs_source:
-            self._train(PRIOR_MATCHING)
-            bundle = self.out / PRIOR_MATCHING.folder
-            start = {"checkpoint": bundle / UNADAPTED_MODEL}
+        folder = self.out / _bound_run(needs_source)
         title = "train the bound on the target's labels"
+        if not needs_source:
+            self._bundle(
+                title,
+                ("train.json", *self.configs),
+                folder / "release" / MANIFEST,
+                domain="target",
+                output_dir=folder,
+            )
+            self._evaluate(BOUND, _bound_folder(False), folder / "release" / "model.pt")
+            return
+        self._train(PRIOR_MATCHING)
+        source = self.out / PRIOR_MATCHING.folder
         self._bundle(
-            f"{title}: {_training_title(True)}" if needs_source else title,
-            ("train.json", *(() if needs_source else self.configs)),
+            f"{title}: {PRIOR_MATCHING.title}",
+            ("train.json",),
             folder / "release" / MANIFEST,
-            run=bundle,
+            run=source,
+            checkpoint=source / UNADAPTED_MODEL,
             domain="target",
             output_dir=folder,
-            **start,
         )
-        self._evaluate(BOUND, _bound_folder(needs_source), folder / "release" / "model.pt", bundle)
+        self._evaluate(BOUND, _bound_folder(True), folder / "release" / "model.pt", source)
 
     def _refit(self, training: SourceTraining, rho: float) -> None:
         source, name = self.out / training.folder, f"release_rho_{rho:g}"
@@ -366,6 +379,13 @@ class Experiment:
         return str(value)
 
 
+def _is_set_to(configured: Any, wanted: Any) -> bool:
+    """Whether a configuration has a value already; of a section, the entries wanted."""
+    if isinstance(configured, Mapping) and isinstance(wanted, Mapping):
+        return wanted.items() <= configured.items()
+    return bool(configured == wanted)
+
+
 def _unadapted_title(training: SourceTraining) -> str:
     return f"{UNADAPTED}, {training.title}" if training.name else UNADAPTED
 
@@ -386,13 +406,17 @@ def _bound_folder(needs_source: bool) -> str:
     return f"bound_{PRIOR_MATCHING.name}" if needs_source else "bound"
 
 
-def _row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Experiment.table` from an evaluation's summary, without the costs."""
     return {
         "title": title,
         "dice": summary["dice"]["mean"],
         "dice_per_structure": {k: v["mean"] for k, v in summary["dice"]["per_class"].items()},
+        "dice_per_region": {k: v["mean"] for k, v in summary["dice"].get("per_region", {}).items()},
         "assd_mm": summary["assd_mm"]["mean"],
-        "assd_left_out": sum(counts["one_empty"] for counts in summary["undefined"].values()),
+        "assd_left_out": sum(
+            summary["undefined"][name]["one_empty"] for name in summary["dice"]["per_class"]
+        ),
         "gap_closed": None,
         "cases": summary["cases"],
         "seconds": None,

@@ -17,7 +17,7 @@ from monai_sfda.engines.before_after import Picture, compare_on_target
 from monai_sfda.engines.handlers import CHECKPOINT, Row
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
-from monai_sfda.methods import Method
+from monai_sfda.methods import Method, origin
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.release import package_versions
@@ -102,10 +102,12 @@ def write_run_folder(
         "schema_version": 1,
         "task": dataset.task.name,
         "domain": dataset.domain,
+        "modalities": {side: dataset.task.domain(side).modality for side in ("source", "target")},
         "phantom": is_phantom(dataset.root),
         "method": method.name,
         "title": method.title,
         "source": method.source,
+        "method_origin": origin(type(method)),
         "settings": dict(result.settings),
         "source_model_sha256": result.before_sha256,
         "adapted_sha256": adapted_sha256,

@@ -17,7 +17,7 @@ from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
 from monai_sfda.errors import SettingError, nearest
-from monai_sfda.methods import METHODS, create_method
+from monai_sfda.methods import create_method, find_method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 from monai_sfda.workflow.configuration import current_configuration
@@ -118,7 +118,7 @@ def adapt(
         ReleaseError, DataError, SettingError, CheckpointError, OutputError: see their texts.
     """
     configuration = current_configuration()
-    if method in METHODS and "source_data" in METHODS[method].requires:
+    if "source_data" in find_method(method).requires:
         raise SettingError(
             f"method '{method}' needs the source's labelled scans, and adapt.json opens none",
             remedy="run uda.json at a site that has both data sets, or use a source-free method",

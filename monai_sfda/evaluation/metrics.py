@@ -101,7 +101,7 @@ def score_case(
     spacing = check_spacing(spacing_mm)
     _check_volumes(case, prediction, reference)
     voxel_ml = float(np.prod(spacing)) / 1000.0
-    named = {name: (index,) for name, index in labels.items() if index != 0}
+    named: dict[str, tuple[int, ...]] = {name: (index,) for name, index in labels.items() if index != 0}
     named |= {region.name: region.indices for region in regions}
     return [
         _score_structure(

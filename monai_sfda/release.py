@@ -4,6 +4,10 @@ A folder with `model.pt` (a bare state dict), `prototypes.safetensors` and `rele
 network definition, preprocessing, class-ratio statistics, validation metrics, versions, the SHA-256 of every
 file). No image, no
 label, no value of a single subject.
+
+Where it was asked for, `class_ratio.pt` beside them: the bare state dict of a network that guesses the class
+ratio of a slice, built from four plain values of `release.json`. Like the segmentation network it is made by
+training on at least `MINIMUM_SUBJECTS` subjects; it gives shares of classes, of no place.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,9 +24,10 @@ from typing import Any
 from torch import Tensor
 
 from monai_sfda.catalog import Task
-from monai_sfda.checkpoints import ANOTHER_NETWORK, load_weights
+from monai_sfda.checkpoints import ANOTHER_NETWORK, load_into, load_weights
 from monai_sfda.errors import ReleaseError
 from monai_sfda.files import tensor_file, whole_folder
+from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.transforms import Preprocessing
 
@@ -29,6 +35,7 @@ SCHEMA_VERSION = 1
 # Fewer subjects than this are never summarised in what leaves a site: a mean of one is that one.
 MINIMUM_SUBJECTS = 3
 MODEL, PROTOTYPES, MANIFEST = "model.pt", "prototypes.safetensors", "release.json"
+CLASS_RATIO = "class_ratio.pt"
 
 
 def package_versions() -> dict[str, str]:
@@ -87,6 +94,7 @@ class Release:
         state_dict: weights.
         prototypes: class Gaussians.
         class_ratio: statistics over source subjects.
+        class_ratio_regressor: the network that guesses a slice's class ratio; None for none.
         validation: summary of the source validation, or empty.
         training: settings of the run that made it, without paths.
         versions: of the packages that made it.
@@ -108,6 +116,7 @@ class Release:
     training: dict[str, Any]
     versions: dict[str, str] = field(default_factory=package_versions)
     modalities: dict[str, str] = field(default_factory=dict)
+    class_ratio_regressor: ClassRatioRegressor | None = field(default=None, repr=False)
     sha256: str = ""
     model_sha256: str = ""
 
@@ -124,9 +133,12 @@ class Release:
             OutputError: when the folder cannot be written.
         """
         with whole_folder(folder) as beside:
-            weights = tensor_file({name: t.detach().cpu() for name, t in self.state_dict.items()})
-            (beside / MODEL).write_bytes(weights)
+            (beside / MODEL).write_bytes(_weights(self.state_dict))
             self.prototypes.save(beside / PROTOTYPES)
+            files, regressor = [MODEL, PROTOTYPES], self.class_ratio_regressor
+            if regressor is not None:
+                (beside / CLASS_RATIO).write_bytes(_weights(regressor.state_dict()))
+                files.append(CLASS_RATIO)
             manifest = {
                 "schema_version": SCHEMA_VERSION,
                 "kind": "monai_sfda source release",
@@ -138,6 +150,7 @@ class Release:
                 "preprocessing": {name: p.to_json() for name, p in self.preprocessing.items()},
                 "image_size": list(self.image_size),
                 "class_ratio": None if self.class_ratio is None else asdict(self.class_ratio),
+                "class_ratio_regressor": None if regressor is None else regressor.definition,
                 "prototypes": {
                     "rho": self.prototypes.rho,
                     "pixels": [int(n) for n in self.prototypes.count],
@@ -148,7 +161,7 @@ class Release:
                 "training": self.training,
                 "versions": self.versions,
                 "minimum_subjects": MINIMUM_SUBJECTS,
-                "files": {name: file_sha256(beside / name) for name in (MODEL, PROTOTYPES)},
+                "files": {name: file_sha256(beside / name) for name in files},
                 "intended_use": "research; not for diagnosis",
             }
             text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
@@ -179,7 +192,9 @@ class Release:
                     path=manifest_path,
                     remedy="install the version of monai_sfda that wrote it",
                 )
-            if not {MODEL, PROTOTYPES} <= manifest["files"].keys():
+            definition = manifest.get("class_ratio_regressor")
+            files = {MODEL, PROTOTYPES} | (set() if definition is None else {CLASS_RATIO})
+            if not files <= manifest["files"].keys():
                 raise ReleaseError(f"{MANIFEST} names not all files", path=manifest_path, remedy=ask_again)
             for name, expected in manifest["files"].items():
                 path = folder / name
@@ -203,6 +218,9 @@ class Release:
                 training=manifest["training"],
                 versions=manifest["versions"],
                 modalities={str(k): str(v) for k, v in manifest.get("modalities", {}).items()},
+                class_ratio_regressor=None
+                if definition is None
+                else _read_regressor(definition, folder / CLASS_RATIO),
                 sha256=hashlib.sha256(text.encode()).hexdigest(),
                 model_sha256=manifest["files"][MODEL],
             )
@@ -246,6 +264,17 @@ class Release:
                     path=MANIFEST,
                     remedy=ANOTHER_NETWORK,
                 )
+
+
+def _weights(state_dict: Mapping[str, Tensor]) -> bytes:
+    return tensor_file({name: t.detach().cpu() for name, t in state_dict.items()})
+
+
+def _read_regressor(definition: Mapping[str, Any], path: Path) -> ClassRatioRegressor:
+    """The network of `class_ratio.pt` in evaluation mode, without gradients."""
+    network = ClassRatioRegressor.from_definition(definition)
+    load_into(network, load_weights(path), path.name)
+    return network.eval().requires_grad_(False)
 
 
 def file_sha256(path: Path) -> str:

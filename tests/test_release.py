@@ -10,6 +10,7 @@ import torch
 from monai_sfda.catalog import ABDOMEN, SOFT_TISSUE
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.errors import CheckpointError, ReleaseError
+from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.release import Release
 from monai_sfda.transforms import preprocessing_for
 from tests.builders import release, small_network
@@ -34,6 +35,34 @@ def test_round_trip(tmp_path):
         "prototypes.safetensors",
         "release.json",
     }
+
+
+def test_a_class_ratio_regressor_goes_along_and_comes_back(tmp_path):
+    torch.manual_seed(0)
+    regressor = ClassRatioRegressor(3, 5, "resnet10", width=4).eval()
+    release(small_network(), class_ratio_regressor=regressor).write(tmp_path / "release")
+    manifest = json.loads((tmp_path / "release" / "release.json").read_text(encoding="utf-8"))
+    assert manifest["class_ratio_regressor"] == regressor.definition
+    assert set(manifest["files"]) == {"model.pt", "prototypes.safetensors", "class_ratio.pt"}
+    back = Release.read(tmp_path / "release").class_ratio_regressor
+    image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(back(image), regressor(image).detach())
+    assert not any(p.requires_grad for p in back.parameters())
+    weights = torch.load(tmp_path / "release" / "class_ratio.pt", weights_only=True)
+    assert set(weights) == set(regressor.state_dict())
+    (tmp_path / "release" / "class_ratio.pt").write_bytes(b"altered")
+    with pytest.raises(ReleaseError, match=r"altered.*class_ratio\.pt"):
+        Release.read(tmp_path / "release")
+
+
+def test_a_regressor_without_its_file_is_refused(tmp_path):
+    release(small_network()).write(tmp_path / "release")
+    path = tmp_path / "release" / "release.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["class_ratio_regressor"] = ClassRatioRegressor(3, 5, "resnet10", width=4).definition
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(ReleaseError, match="names not all files"):
+        Release.read(tmp_path / "release")
 
 
 def test_model_file_is_a_bare_state_dict(tmp_path):

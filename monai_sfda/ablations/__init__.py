@@ -7,6 +7,7 @@ changes only for an analysis of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from monai_sfda.ablations import adaent, mas3, osuda, sfs
@@ -44,7 +45,9 @@ def compare_methods(titles: Mapping[str, str]) -> Ablation:
         titles: method name to its title.
     """
     shared = {"sfs": sfs.default_sfs("SFS")}
-    arms = tuple(shared.get(name, Arm(title, name, name)) for name, title in titles.items())
+    arms = tuple(
+        shared.get(name, Arm(title, re.sub(r"[^\w.]", "_", name), name)) for name, title in titles.items()
+    )
     return Ablation(
         "methods",
         "Methods",

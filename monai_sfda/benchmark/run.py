@@ -19,17 +19,17 @@ from monai_sfda.benchmark.embedding import prototypes_of_arms, require_umap, tar
 from monai_sfda.benchmark.responses import responses_before_and_after
 from monai_sfda.benchmark.table import Row, as_markdown, as_terminal, over_seeds
 from monai_sfda.catalog import find_task
-from monai_sfda.errors import SettingError, nearest
+from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.charts import spread_over_seeds
 from monai_sfda.files import write_atomically, write_json
-from monai_sfda.methods import METHODS
+from monai_sfda.methods import NoAdaptation, find_method
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.release import package_versions
 from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.console import Announce, announcing, make_console
 from monai_sfda.workflow.experiment import Experiment, machine
+from monai_sfda.workflow.run_folder import is_phantom
 from monai_sfda.workflow.steps import run_step
-from monai_sfda.workflow.target import is_phantom
 
 ANALYSES: dict[str, Callable[[Experiment, Sequence[Arm]], Analysis]] = {
     "prototypes": prototypes_of_arms,
@@ -37,6 +37,7 @@ ANALYSES: dict[str, Callable[[Experiment, Sequence[Arm]], Analysis]] = {
     "responses": responses_before_and_after,
 }
 
+SUPERVISED = "supervised"  # the word of --methods for the bound
 # What the benchmark gives its steps by itself.
 OWN_KEYS = (
     *("task", "bundle_root", "dataset_dir", "datalist", "output_dir", "seed", "domain", "split"),
@@ -94,17 +95,20 @@ class Benchmark:
 def method_comparison(names: Sequence[str]) -> Ablation:
     """The comparison of methods, each with the configuration's settings.
 
+    `supervised` is the bound, which ends every comparison; alone it stands beside no adaptation.
+
     Raises:
-        SettingError: for an unknown method, or one that needs source data.
+        SettingError: for an unknown method, with the nearest, or one that needs source data.
     """
+    titles: dict[str, str] = {}
     for name in names:
-        if name not in METHODS:
-            raise SettingError(
-                f"method '{name}' is unknown", remedy=f"use one of {', '.join(nearest(name, METHODS))}"
-            )
-        if "source_data" in METHODS[name].requires:
+        if name == SUPERVISED:
+            continue
+        method = find_method(name, also=(SUPERVISED,))
+        if "source_data" in method.requires:
             raise SettingError(f"method '{name}' is not source-free", remedy="leave it out")
-    return compare_methods({name: METHODS[name].title for name in names})
+        titles[name] = method.title
+    return compare_methods(titles or {NoAdaptation.name: NoAdaptation.title})
 
 
 def run_benchmark(

@@ -23,8 +23,9 @@ def find_scans(folder: Path) -> tuple[list[Case], list[str]]:
     """All scans of a folder, in the order of their paths and without labels, and warnings (counts alone).
 
     A DICOM series may be spread over folders, and a folder may hold several. Localizers, colour images and
-    images without a position in the patient are left out, and so are segmentations that this package wrote
-    beside its scans (`name_seg` where `name` is there). A series that holds several images at every slice
+    images without a position in the patient are left out, and so are segmentations beside their scans: this
+    package's own (`name_seg` where `name` is there) and those of data sets that keep both in one folder
+    (`name_label` where `name_image` is there). A series that holds several images at every slice
     position, told apart by one header element (cine phases, echoes, b-values), is listed as that many scans.
 
     The subject of a DICOM scan is its PatientID where the folder has several, else its study (anonymised data
@@ -51,14 +52,22 @@ def find_scans(folder: Path) -> tuple[list[Case], list[str]]:
 
 def _volume_cases(files: Sequence[Path], root: Path) -> tuple[list[Case], list[str]]:
     stems = {stem(f) for f in files}
-    own = {f for f in files if stem(f).endswith(_OWN_OUTPUT) and stem(f).removesuffix(_OWN_OUTPUT) in stems}
+    segmentations = {f for f in files if _image_of(stem(f)) in stems}
     cases: list[Case] = []
     for file in files:
-        if file not in own:
+        if file not in segmentations:
             bids = _BIDS_SUBJECT.match(file.name)
             subject = bids[1] if bids else str(file.parent.relative_to(root) / stem(file))
             cases.append(Case(len(cases) + 1, subject, (file,), None, "folder", root=root))
-    return cases, [f"{len(own)} segmentations beside their scans are left out"] if own else []
+    count = len(segmentations)
+    return cases, [f"{count} segmentations beside their scans are left out"] if count else []
+
+
+def _image_of(name: str) -> str | None:
+    """The name of the scan that a file of that name would be the segmentation of; None for a scan's name."""
+    if name.endswith(_OWN_OUTPUT):
+        return name.removesuffix(_OWN_OUTPUT)
+    return f"{name.removesuffix('_label')}_image" if name.endswith("_label") else None
 
 
 def _dicom_cases(headers: Headers, root: Path) -> tuple[list[Case], list[str]]:

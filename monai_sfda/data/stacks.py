@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from monai_sfda.data.listing import CaseList, list_cases, list_folder
 from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.reading import raise_first, read_case
 from monai_sfda.data.sampling import SliceSampler
-from monai_sfda.errors import DataError, report_errors_relative_to
+from monai_sfda.errors import DataError, SettingError, report_errors_relative_to
 from monai_sfda.transforms import (
     Preprocessing,
     SliceGrid,
@@ -51,6 +52,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         images: a plain folder of scans that replaces both; its scans have no labels.
         labels: whether labels are read. Without, no label file is ever opened.
         image_size: (H, W) of the stacks, in pixels; smaller slices are padded, larger ones cut at the centre.
+            Pictures are resampled to it.
         pixel_size_mm: in-plane pixel size.
         stack_slices: n, slices a stack.
         slice_axis: None for the task's own.
@@ -96,6 +98,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             pixel_size_mm=pixel_size_mm,
             stack_slices=stack_slices,
             slice_axis=slice_axis,
+            image_size=self.image_size,
         )
         self.threads = threads
         self.doubts: builtins.list[str] = []
@@ -117,7 +120,9 @@ class StackDataset(Dataset[dict[str, Any]]):
         if self._list is None:
             with report_errors_relative_to(self.root):
                 if self.images is not None:
-                    self._list = list_folder(self.images, self.task.domain(self.domain).channels)
+                    self._list = list_folder(
+                        self.images, self.task.domain(self.domain).channels, pictures=self.task.pictures
+                    )
                 else:
                     self._list = list_cases(
                         self.task,
@@ -130,6 +135,20 @@ class StackDataset(Dataset[dict[str, Any]]):
             for warning in self._list.warnings:
                 logger.warning(warning)
         return self._list
+
+    def only(self, number: int) -> None:
+        """Cuts the list to the case of that number, which it keeps; no other is read.
+
+        Raises:
+            SettingError: when there is no such case, or scans have been read already.
+        """
+        cases = [case for case in self.list().cases if case.number == number]
+        if not cases or self._volumes:
+            raise SettingError(
+                f"scan {number} cannot be chosen of {len(self.list().cases)}",
+                remedy="choose a listed scan, before any is read",
+            )
+        self._list = replace(self.list(), cases=tuple(cases))
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Reads, checks and caches all scans; a no-op when done. The processes of a machine share the work.
@@ -189,14 +208,17 @@ class StackDataset(Dataset[dict[str, Any]]):
         if label is not None:
             slices = self._centre(pad_plane(data["label"], self.image_size, 0)[0]).contiguous()
         grid: SliceGrid = data["grid"]
-        scan_voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
+        voxel_ml = None
+        if not self.task.pictures:
+            scan_voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
+            voxel_ml = scan_voxel_ml * math.prod(grid.plane_shape) / math.prod(grid.sampled_shape)
         return CachedVolume(
             case,
             clamp_edges(self._centre(padded), n),
             slices,
             num_slices=image.shape[0],
             plane_shape=grid.sampled_shape,
-            voxel_ml=scan_voxel_ml * math.prod(grid.plane_shape) / math.prod(grid.sampled_shape),
+            voxel_ml=voxel_ml,
             doubt=doubt(scan.array, self.task.domain(self.domain).kind),
         )
 
@@ -238,14 +260,14 @@ class StackDataset(Dataset[dict[str, Any]]):
         return self._volumes
 
     def presence(self) -> NDArray[np.bool_] | None:
-        """(slices, foreground classes): which classes a slice's label shows; None without labels."""
+        """(slices, structures): which structures a slice's label shows; None without labels."""
         if not self.labels:
             return None
         classes = len(self.task.structures)
         rows = [
-            (volume.label == k).flatten(1).any(dim=1).numpy()
+            (volume.label == structure.index).flatten(1).any(dim=1).numpy()
             for volume in self.volumes
-            for k in range(1, classes + 1)
+            for structure in self.task.structures
             if volume.label is not None
         ]
         per_volume = [np.stack(rows[i : i + classes], axis=1) for i in range(0, len(rows), classes)]

@@ -35,6 +35,8 @@ class AdaptationTrainer(StepTrainer):
         options: `StepTrainer`'s.
     """
 
+    network: SegmentationNetwork
+
     def __init__(
         self,
         network: SegmentationNetwork,

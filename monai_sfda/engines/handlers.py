@@ -16,13 +16,13 @@ from typing import Any, Protocol, cast
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.errors import CheckpointError, OutputError, SettingError
 from monai_sfda.files import tensor_file, write_atomically
-from monai_sfda.networks import SegmentationNetwork
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
@@ -35,10 +35,13 @@ class TrainingEngine(Protocol):
 
     title: str
     state: Any
-    network: SegmentationNetwork
     optimizer: torch.optim.Optimizer
     history: History
     method_signals: dict[str, float]
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained."""
 
     def extra_state(self) -> dict[str, Any]:
         """State beside network and optimiser that a resumed run needs."""

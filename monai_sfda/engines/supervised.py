@@ -15,6 +15,7 @@ from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
+from monai_sfda.engines.class_ratio_regression import ClassRatioRegressorSettings
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.losses import segmentation_cross_entropy, soft_dice_loss
 from monai_sfda.networks import DeepLabV3VGG16, SegmentationNetwork
@@ -32,6 +33,8 @@ class TrainingSettings(BaseModel):
         loss: `cross_entropy`, `weighted_cross_entropy` (per-image class weights) or `dice_cross_entropy`
             (soft Dice over the classes plus cross-entropy).
         rare_share: share of a batch drawn for rare structures.
+        class_ratio_regressor: settings of a network that guesses a slice's class ratio, trained after the
+            segmentation network on the source and released with it; {} for its defaults, None for none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +47,7 @@ class TrainingSettings(BaseModel):
     schedule: Literal["constant", "cosine"] = "constant"
     loss: Literal["cross_entropy", "weighted_cross_entropy", "dice_cross_entropy"] = "weighted_cross_entropy"
     rare_share: float = Field(0.5, ge=0, le=1)
+    class_ratio_regressor: ClassRatioRegressorSettings | None = None
 
 
 def training_settings(given: Mapping[str, Any]) -> TrainingSettings:
@@ -59,7 +63,7 @@ def training_settings(given: Mapping[str, Any]) -> TrainingSettings:
     except ValidationError as error:
         first = error.errors()[0]
         raise SettingError(
-            f"training setting '{first['loc'][0]}' cannot be {first['input']!r}",
+            f"training setting '{'.'.join(map(str, first['loc']))}' cannot be {first['input']!r}",
             remedy=str(first["msg"]).lower(),
         ) from error
 
@@ -73,6 +77,8 @@ class SupervisedTrainer(StepTrainer):
         learning_rate: replaces the section's when not None.
         options: `StepTrainer`'s.
     """
+
+    network: SegmentationNetwork
 
     def __init__(
         self,
@@ -141,7 +147,8 @@ class SupervisedTrainer(StepTrainer):
         weighted = self.settings.loss == "weighted_cross_entropy"
         losses = {"cross_entropy": segmentation_cross_entropy(logits, batch["label"], weighted=weighted)}
         if self.settings.loss == "dice_cross_entropy":
-            losses["dice"] = soft_dice_loss(logits, batch["label"])
+            background = not self.dataset.task.pictures
+            losses["dice"] = soft_dice_loss(logits, batch["label"], background=background)
         return losses
 
     def describe(self) -> dict[str, Any]:

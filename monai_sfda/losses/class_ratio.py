@@ -35,6 +35,22 @@ def predicted_class_ratio(logits: Tensor, normalisation: Normalisation = "softma
     return ratio / ratio.sum(1, keepdim=True)
 
 
+def label_class_ratio(label: Tensor, num_classes: int) -> Tensor:
+    """Share of each class in each label, tau_k = pixels of class k / pixels.
+
+    Args:
+        label: (B, *spatial) or (B, 1, *spatial), classes from 0 to K - 1.
+        num_classes: K.
+
+    Returns:
+        (B, K) float64, rows of sum 1.
+    """
+    flat = label.flatten(1).long()
+    images = torch.arange(len(flat), device=label.device)[:, None]
+    counts = torch.bincount((images * num_classes + flat).flatten(), minlength=len(flat) * num_classes)
+    return counts.view(len(flat), num_classes).double() / flat.shape[1]
+
+
 def class_ratio_divergence(
     prior: Tensor, predicted: Tensor, direction: Direction = "prior_to_predicted"
 ) -> Tensor:

@@ -18,9 +18,12 @@ Where the paper is silent, or cannot be followed without target labels, ours dif
   those that are there. By default the statistics are therefore compared with the predicted ratio of many
   slices: the running mean over batches of slices drawn from all scans, whose expectation is the subjects'
   mean. Its gradient is the batch's own.
-- With `prior` `tags`, tau_e of a slice has, for each class that the slice's label shows, the source's mean
-  share where the class is present, and 0 for the others. Tags are read from target labels: such a run is a
-  benchmark and is recorded as one. The paper's own numbers are of this kind.
+- With `prior` `regressor`, tau_e is as in the paper what the release's network guesses from each slice.
+  *Ours*: its batch norm takes the target batch's statistics, since those of another modality mislead it.
+- With `presence` (*ours*), tau_e of a slice has, for each class that the network itself finds in it, the
+  source's mean share where the class is present, and 0 for the others: an empty slice stays empty.
+- With `tags`, the same for each class that the slice's **label** shows. Tags are read from target labels:
+  such a run is a benchmark and is recorded as one. The paper's own numbers are of this kind.
 - The published code computes KL(tau^, tau_e) and normalises by the largest class: `direction`,
   `normalisation`.
 """
@@ -35,11 +38,20 @@ from pydantic import Field
 from torch import Tensor
 
 from monai_sfda import processes
-from monai_sfda.errors import ReleaseError, SettingError
+from monai_sfda.errors import SettingError
 from monai_sfda.losses import class_ratio_divergence, mean_entropy, predicted_class_ratio
 from monai_sfda.methods.base import Method, StepSettings
+from monai_sfda.methods.class_ratio_priors import (
+    Prior,
+    PriorName,
+    RegressorStatistics,
+    presence_prior,
+    regressor_prior,
+    statistics_prior,
+    tags_prior,
+)
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import MANIFEST, ClassRatio, Release
+from monai_sfda.release import Release
 
 
 class AdaEntSettings(StepSettings):
@@ -49,9 +61,13 @@ class AdaEntSettings(StepSettings):
         ratio_weight: lambda of Eq. 3; the paper's 0.01, the published code's 1. With 0 the entropy is alone.
         direction: `prior_to_predicted` as the paper writes, `predicted_to_prior` as its code computes.
         normalisation: of the predicted ratio: `softmax` (the paper's) or `largest_class` (the code's).
-        prior: `statistics` of the release, or `tags`, which read target labels (benchmarks alone).
+        prior: `statistics` of the release; `regressor`, its network that guesses a slice's ratio; `presence`,
+            by the classes that the network finds; or `tags`, which read target labels (benchmarks alone).
+        regressor_statistics: batch-norm statistics of that network: the `target` batch's, or the `source`'s.
+        presence_share: with `presence`, the least predicted share of a class that counts as found, relative
+            to its share where it is present.
         ratio_over: what the predicted ratio is of: each `image` by itself, as the paper has it, or the
-            `batches` so far; None for what fits the prior: batches with statistics, the image with tags.
+            `batches` so far; None for what fits the prior: batches with statistics, else the image.
         ratio_momentum: of the running mean over batches; 0 for the batch alone.
         class_weights: of the entropy: `uniform`, `inverse_ratio` (1 / the source's share of the class, scaled
             to mean 1), or K numbers in the order of the labels.
@@ -61,7 +77,9 @@ class AdaEntSettings(StepSettings):
     ratio_weight: float = Field(1e-2, ge=0)
     direction: Literal["prior_to_predicted", "predicted_to_prior"] = "prior_to_predicted"
     normalisation: Literal["softmax", "largest_class"] = "softmax"
-    prior: Literal["statistics", "tags"] = "statistics"
+    prior: PriorName = "statistics"
+    regressor_statistics: RegressorStatistics = "target"
+    presence_share: float = Field(0.1, gt=0, le=1)
     ratio_over: Literal["image", "batches"] | None = None
     ratio_momentum: float = Field(0.9, ge=0, lt=1)
     class_weights: Literal["uniform", "inverse_ratio"] | tuple[float, ...] = "uniform"
@@ -82,7 +100,7 @@ class AdaEnt(Method[AdaEntSettings]):
         assert release.class_ratio is not None  # `requires`
         self._ratio = release.class_ratio
         self._mean = torch.tensor(self._ratio.mean, dtype=torch.float64)
-        self._where_present = self._shares_where_present(self._ratio)
+        self._prior = self._make_prior()
         self._weights = self._class_weights()
         self._running: Tensor | None = None
         self._newest = torch.full_like(self._mean, torch.nan)
@@ -98,7 +116,7 @@ class AdaEnt(Method[AdaEntSettings]):
         logits = self.network(batch["image"])
         losses = {"entropy": mean_entropy(logits, self._weights)}
         predicted = predicted_class_ratio(logits, settings.normalisation)
-        prior = self._prior(batch).to(predicted)
+        prior = self._prior(batch, logits.detach()).to(predicted)
         over_batches = self._over_batches
         if over_batches:
             predicted, prior = self._follow(predicted), _mean_of_all(prior)
@@ -109,7 +127,7 @@ class AdaEnt(Method[AdaEntSettings]):
 
     @property
     def _over_batches(self) -> bool:
-        fits = "image" if self.settings.prior == "tags" else "batches"
+        fits = "batches" if self.settings.prior == "statistics" else "image"
         return (self.settings.ratio_over or fits) == "batches"
 
     def _follow(self, predicted: Tensor) -> Tensor:
@@ -122,38 +140,18 @@ class AdaEnt(Method[AdaEntSettings]):
         self._running = value.double().cpu()
         return value + now - now.detach()
 
-    def _prior(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """(B, K) tau_e of each image."""
-        images = batch["image"].shape[0]
-        if self.settings.prior == "statistics":
-            return self._mean.expand(images, -1)
-        if "label" not in batch:
-            raise SettingError(
-                "prior 'tags' reads target labels, and none are given",
-                remedy="use 'statistics'; 'tags' is for benchmarks on labelled data",
+    def _make_prior(self) -> Prior:
+        """tau_e as the settings choose it."""
+        settings, release = self.settings, self.release
+        if settings.prior == "regressor":
+            return regressor_prior(
+                release, settings.regressor_statistics, next(self.network.parameters()).device
             )
-        classes = torch.arange(len(self._mean), device=batch["label"].device)
-        shown = (batch["label"].flatten(1)[:, :, None] == classes).any(1).double().cpu()
-        ratio = shown * self._where_present
-        # Background is what the structures leave; where their means together exceed the image, nothing.
-        ratio[:, 0] = (1 - ratio[:, 1:].sum(1)).clamp_min(0)
-        return ratio / ratio.sum(1, keepdim=True)
-
-    def _shares_where_present(self, ratio: ClassRatio) -> Tensor:
-        """(K,) the source's mean share in slices that show the class; zeros where tags are not asked for."""
-        if self.settings.prior != "tags":
-            return torch.zeros_like(self._mean)
-        present = ratio.where_present or (None,) * len(ratio.mean)
-        lacking = [name for name, k in self.release.labels.items() if k > 0 and present[k] is None]
-        if lacking:
-            raise ReleaseError(
-                f"prior 'tags' needs the share of {', '.join(lacking)} in the slices that show it, and the "
-                "release does not state it",
-                path=MANIFEST,
-                remedy="make the release again with this version and at least three subjects of each "
-                "structure, or use prior 'statistics'",
-            )
-        return torch.tensor([share or 0.0 for share in present], dtype=torch.float64)
+        if settings.prior == "presence":
+            return presence_prior(release, settings.presence_share)
+        if settings.prior == "tags":
+            return tags_prior(release)
+        return statistics_prior(self._ratio)
 
     def _class_weights(self) -> Tensor | None:
         """(K,) weights of the entropy; None for uniform ones."""

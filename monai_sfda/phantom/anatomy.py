@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_sfda.phantom.deformation import deformed_coordinates
 from monai_sfda.phantom.draws import Point, Seed, generators, normal
 from monai_sfda.phantom.geometry import BodyCoordinates, Float32, Grid
 from monai_sfda.phantom.gut import Gut
-from monai_sfda.phantom.interpolation import interpolate_separably, linear_weights
 from monai_sfda.phantom.kidneys import Kidney
 from monai_sfda.phantom.layers import Layer, paint
 from monai_sfda.phantom.liver import Gallbladder, Liver
@@ -21,8 +21,6 @@ from monai_sfda.phantom.tissues import Tissue
 from monai_sfda.phantom.trunk import Trunk
 from monai_sfda.phantom.vessels import Vessels
 from monai_sfda.phantom.warp import Warp
-
-_NODE_MM = 8.0  # distance of the nodes between which body coordinates are interpolated
 
 
 @dataclass(frozen=True)
@@ -50,24 +48,8 @@ class Anatomy:
     kidneys: tuple[Kidney, Kidney]
 
     def body_coordinates(self, grid: Grid) -> BodyCoordinates:
-        """Where the voxels of a grid lie in the undeformed reference body.
-
-        The mapping is evaluated at nodes some 8 mm apart and interpolated linearly between them (error below
-        0.2 mm).
-        """
-        counts = [
-            max(2, int(np.ceil((n - 1) * s / _NODE_MM)) + 1)
-            for n, s in zip(grid.shape, grid.spacing_mm, strict=True)
-        ]
-        axes = [np.linspace(0.0, n - 1.0, c) for n, c in zip(grid.shape, counts, strict=True)]
-        nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        points = grid.world(nodes) / np.asarray(self.scale)
-        displacement = self.warp.displacement(points)
-        coordinates = (points + displacement).astype(np.float32)
-        weights = [linear_weights(n, c) for n, c in zip(grid.shape, counts, strict=True)]
-        x, y, z = (interpolate_separably(coordinates[..., axis], weights) for axis in range(3))
-        reach = float(np.abs(displacement * np.asarray(self.scale)).max())
-        return BodyCoordinates(grid, x, y, z, self.scale, reach)
+        """Where the voxels of a grid lie in the undeformed reference body."""
+        return deformed_coordinates(grid, self.scale, self.warp)
 
     def layers(self, grid: Grid) -> Iterator[Layer]:
         """The subject as layers of tissue; what comes later lies in front of or inside what came before."""

@@ -157,7 +157,7 @@ def tissue_values(
         )
         values[tissue] = (
             plain + scanner.enhancement * (enhanced - plain) + own,
-            _TEXTURE.get(tissue, _SOFT_TISSUE_TEXTURE),
+            tissue_texture(tissue),
         )
     spongiosa, texture = values[Tissue.CANCELLOUS_BONE]
     values[Tissue.CANCELLOUS_BONE] = (spongiosa + normal(rng, 0.0, _CANCELLOUS_SPREAD), texture)
@@ -168,11 +168,16 @@ def tissue_values(
     return values
 
 
+def tissue_texture(tissue: Tissue) -> float:
+    """Standard deviation within a tissue, HU."""
+    return _TEXTURE.get(tissue, _SOFT_TISSUE_TEXTURE)
+
+
 def image_ct(anatomy: Anatomy, grid: Grid, scanner: CtScanner, seed: Seed) -> CtImage:
     """A CT image of a subject.
 
-    Attenuation is averaged over the tissues in each voxel; texture, the kernel's blur, beam hardening, couch
-    and noise follow.
+    Attenuation is averaged over the tissues in each voxel; what the scanner makes of it follows: texture, the
+    kernel's blur, beam hardening, couch and noise.
 
     Args:
         anatomy: the subject.
@@ -182,16 +187,37 @@ def image_ct(anatomy: Anatomy, grid: Grid, scanner: CtScanner, seed: Seed) -> Ct
     """
     rng = np.random.default_rng(seed)
     (hounsfield, texture), labels = anatomy.paint(grid, tissue_values(scanner, anatomy.liver.fat_share, rng))
+    array = reconstructed(hounsfield, texture, grid, scanner, anatomy.couch_y_mm(), rng)
+    return CtImage(grid, array, labels, scanner)
+
+
+def reconstructed(
+    hounsfield: Float32,
+    texture: Float32,
+    grid: Grid,
+    scanner: CtScanner,
+    back_mm: float,
+    rng: np.random.Generator,
+) -> NDArray[np.int16]:
+    """What a scanner shows of a body: Hounsfield units in 12 bits.
+
+    Args:
+        hounsfield: (X, Y, Z) attenuation averaged over each voxel; changed in place.
+        texture: (X, Y, Z) standard deviation within the tissue, HU.
+        grid: slices along the third index axis.
+        scanner: protocol and imperfections.
+        back_mm: where the patient's back lies (y in mm, patient coordinates).
+        rng: source of randomness.
+    """
     shape, spacing = grid.shape, grid.spacing_mm
     hounsfield += texture * exponential_field(rng, shape, spacing, _TEXTURE_MM)
     hounsfield = blurred(hounsfield, spacing[:2], scanner.cutoff_per_mm)
     _add_beam_hardening(hounsfield, grid, scanner)
-    _add_couch(hounsfield, grid, anatomy.couch_y_mm() - scanner.couch_gap_mm)
+    _add_couch(hounsfield, grid, back_mm - scanner.couch_gap_mm)
     noise = filtered_noise(rng, shape, spacing[:2], scanner.cutoff_per_mm, scanner.streaks)
     # the noise rises with the attenuation of the rays: least at the skin, most in the middle
     hounsfield += noise * (scanner.noise_hu * (0.55 + 0.45 * depth(grid)))
-    array = np.clip(np.rint(hounsfield), *HOUNSFIELD_RANGE).astype(np.int16)
-    return CtImage(grid, array, labels, scanner)
+    return np.clip(np.rint(hounsfield), *HOUNSFIELD_RANGE).astype(np.int16)
 
 
 def _add_beam_hardening(hounsfield: Float32, grid: Grid, scanner: CtScanner) -> None:

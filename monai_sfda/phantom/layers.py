@@ -60,7 +60,9 @@ class Scene:
     cavity: Float32
     diaphragm: Float32
 
-    def layer(self, tissue: Tissue, at: Region, f: Float32, organ: Organ | None = Organ.BACKGROUND) -> Layer:
+    def layer(
+        self, tissue: Tissue, at: Region, f: Float32, organ: IntEnum | None = Organ.BACKGROUND
+    ) -> Layer:
         """The inside of the shape f as a layer with the label of `organ`, by default of the background."""
         return Layer(tissue, at.box, self.body.coverage(f), organ)
 

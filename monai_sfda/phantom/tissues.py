@@ -36,6 +36,7 @@ class Tissue(Enum):
     GUT_FLUID = auto()
     FAECES = auto()
     GUT_GAS = auto()
+    PULMONARY_BLOOD = auto()
 
 
 class Organ(IntEnum):
@@ -55,3 +56,19 @@ class Organ(IntEnum):
     PANCREAS = 11
     RIGHT_ADRENAL = 12
     LEFT_ADRENAL = 13
+
+
+class HeartLabel(IntEnum):
+    """A labelled structure of the heart, contiguous; `mmwhs.STORED_VALUES` has the challenge's values.
+
+    Blood cavities are without their walls; papillary muscles belong to the left ventricle's cavity.
+    """
+
+    BACKGROUND = 0
+    MYOCARDIUM = 1
+    LEFT_ATRIUM = 2
+    LEFT_VENTRICLE = 3
+    ASCENDING_AORTA = 4
+    RIGHT_VENTRICLE = 5
+    RIGHT_ATRIUM = 6
+    PULMONARY_ARTERY = 7

@@ -57,14 +57,17 @@ class Dome:
 
 @dataclass(frozen=True)
 class Trunk:
-    """Outlines from the inside outwards, the domes of the diaphragm, and the heart (centre, radii, mm)."""
+    """Outlines from the inside outwards, the domes of the diaphragm, and a plain heart (centre, radii, mm).
+
+    The heart is None where a detailed one is painted.
+    """
 
     cavity: Outline
     wall: Outline
     fat: Outline
     domes: tuple[Dome, Dome]
     recess_mm: float
-    heart: tuple[Point, Point]
+    heart: tuple[Point, Point] | None
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Trunk:
@@ -142,6 +145,8 @@ class Trunk:
         yield scene.layer(Tissue.MUSCLE, at, muscle, None)
         mediastinum = ellipse(at.x + 4.0, at.y + 22.0, 30.0, 58.0)
         yield scene.layer(Tissue.LUNG, at, np.maximum(np.maximum(cavity, above), -mediastinum), None)
+        if self.heart is None:
+            return
         centre, radii = self.heart
         near_heart = scene.body.region(np.subtract(centre, radii), np.add(centre, radii))
         if near_heart is not None:

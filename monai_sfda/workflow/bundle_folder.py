@@ -11,7 +11,7 @@ import monai_sfda
 from monai_sfda.catalog import Task
 from monai_sfda.errors import SettingError
 from monai_sfda.files import whole_folder
-from monai_sfda.release import MANIFEST, PROTOTYPES
+from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES
 
 # What the run was made with and another run from the new bundle must keep.
 KEPT_KEYS = (
@@ -50,7 +50,7 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
 
 
 def write_bundle(
-    folder: Path, template: Path, configuration: dict[str, Any], model: Path, release: Path
+    folder: Path, template: Path, configuration: dict[str, Any], model: Path, release: Path | None
 ) -> None:
     """Copies the bundle that made the run, with its network and sampling, and puts the weights in.
 
@@ -60,7 +60,7 @@ def write_bundle(
         configuration: the merged configuration of the run; `small.json` and overrides included.
         model: the weights to ship.
         release: the source release; its prototypes and manifest go along, so that the bundle can be adapted
-            again.
+            again. None where the run had none.
 
     Raises:
         SettingError: when `template` is no bundle.
@@ -79,8 +79,9 @@ def write_bundle(
             shutil.copy2(template / "LICENSE", beside / "LICENSE")
         (beside / "models").mkdir()
         shutil.copyfile(model, beside / "models" / "model.pt")
-        for name in (PROTOTYPES, MANIFEST):
-            shutil.copyfile(release / name, beside / "models" / f"source_{name}")
+        for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
+            if release is not None and (release / name).is_file():
+                shutil.copyfile(release / name, beside / "models" / f"source_{name}")
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text(encoding="utf-8"))
             if path.name == "metadata.json":

@@ -150,17 +150,18 @@ class Experiment:
             arms: which ones; all by default.
         """
         chosen = list(self.arms if arms is None else arms)
-        trainings = list(dict.fromkeys(arm.training.name for arm in chosen))
+        first_of = {self.unadapted_folder(arm): arm for arm in reversed(chosen)}
         bound = read_summary(self.out / "bound" / "summary.json")
         rows, unadapted = [], {}
-        for name in trainings:
-            arm = next(arm for arm in chosen if arm.training.name == name)
-            unadapted[name] = read_summary(self.unadapted_folder(arm) / "summary.json")
-            title = UNADAPTED if len(trainings) == 1 else f"{UNADAPTED}, {arm.training.title}"
-            rows.append(result_row(title, unadapted[name]))
+        for folder in dict.fromkeys(map(self.unadapted_folder, chosen)):
+            unadapted[folder] = read_summary(folder / "summary.json")
+            title = UNADAPTED if len(first_of) == 1 else f"{UNADAPTED}, {first_of[folder].training.title}"
+            rows.append(result_row(title, unadapted[folder]))
         for arm in chosen:
             summary = read_summary(self.test_folder(arm) / "summary.json")
-            low, mean, high = (s["dice"]["mean"] for s in (unadapted[arm.training.name], summary, bound))
+            low, mean, high = (
+                s["dice"]["mean"] for s in (unadapted[self.unadapted_folder(arm)], summary, bound)
+            )
             row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
             rows.append(row | self._cost(self.run_folder(arm).name))
         rows.append(result_row(BOUND, bound) | self._cost(BOUND_RUN))
@@ -176,7 +177,7 @@ class Experiment:
     def training_of(self, arm: Arm) -> SourceTraining:
         """The arm's source training; the configuration's own where the arm asks for nothing else."""
         overrides = arm.training.overrides
-        if all(self.configured(key) == value for key, value in overrides.items()):
+        if all(_is_set_to(self.configured(key), value) for key, value in overrides.items()):
             return OWN_TRAINING
         return arm.training
 
@@ -317,6 +318,13 @@ class Experiment:
         if isinstance(value, Path) and value.is_relative_to(self.out):
             return value.relative_to(self.out).as_posix()
         return str(value)
+
+
+def _is_set_to(configured: Any, wanted: Any) -> bool:
+    """Whether a configuration has a value already; of a section, the entries wanted."""
+    if isinstance(configured, Mapping) and isinstance(wanted, Mapping):
+        return wanted.items() <= configured.items()
+    return bool(configured == wanted)
 
 
 def _unadapted_title(training: SourceTraining) -> str:

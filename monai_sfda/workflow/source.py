@@ -8,20 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from monai_sfda import processes
 from monai_sfda.data.listing import CaseList, check_cases
 from monai_sfda.data.scans import ScanDataset
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import SliceStackInferer, SupervisedTrainer
+from monai_sfda.engines.base import seed_for
+from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
-from monai_sfda.engines.volumes import Segmenter
+from monai_sfda.engines.volumes import Segmenter, protocol_name
 from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
+from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.release import MINIMUM_SUBJECTS, Release
 from monai_sfda.workflow.configuration import current_configuration
-from monai_sfda.workflow.target import warn_of_finished_run
+from monai_sfda.workflow.run_folder import warn_of_finished_run
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +96,7 @@ def train(
         state_dict=network.state_dict(),
         prototypes=prototypes,
         class_ratio=class_ratio(dataset, network.num_classes),
+        class_ratio_regressor=_train_regressor(trainer),
         validation=_validate(segmenter, validation, held_out),
         training=trainer.describe()
         | {"split": dataset.list().split, "split_source": dataset.list().split_source},
@@ -99,6 +105,33 @@ def train(
         release.write(Path(trainer.output_dir) / "release")
     trainer.finish()
     logger.info("trained on %d scans; release/ is in the output folder", len(dataset.list().cases))
+
+
+def _train_regressor(trainer: SupervisedTrainer) -> ClassRatioRegressor | None:
+    """The network that guesses class ratios, where the settings ask for one; of a source alone.
+
+    It has the segmentation's data, batches and augmentation, and a run folder of its own inside.
+    """
+    settings, dataset = trainer.settings.class_ratio_regressor, trainer.dataset
+    if settings is None or dataset.domain != "source":
+        return None
+    torch.manual_seed(seed_for(trainer.seed, 0, "class-ratio regressor"))
+    regression = ClassRatioTrainer(
+        ClassRatioRegressor(
+            dataset[0]["image"].shape[0], trainer.network.num_classes, settings.backbone, settings.width
+        ),
+        dataset=dataset,
+        settings=settings,
+        device=trainer.state.device,
+        batch_size=trainer.batch_size,
+        seed=trainer.seed,
+        output_dir=Path(trainer.output_dir) / "class_ratio_regressor",
+        augmentation=vars(trainer.augmentation),
+        amp=trainer.precision is not None,
+    )
+    regression.run()
+    regression.finish()
+    return regression.network.eval()
 
 
 def _require_subjects(dataset: StackDataset) -> None:
@@ -125,9 +158,8 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         for done, case in enumerate(mine, start=1):
             scan, label = validation.read(case)
             assert label is not None  # the validation set reads labels
-            scores += score_case(
-                case.number, segmenter(scan), label, scan.spacing_mm, task.labels, task.regions
-            )
+            spacing = None if task.pictures else scan.spacing_mm
+            scores += score_case(case.number, segmenter(scan), label, spacing, task.labels, task.regions)
             progress(done, len(mine))
     scores = [score for of_process in processes.gather(scores) for score in of_process]
     summary = summarise(
@@ -137,11 +169,12 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         split="val",
         cases=len(held_out.cases),
         protocol={
-            "name": "whole_volume",
+            "name": protocol_name(validation.task),
             "largest_component": segmenter.keep_largest,
             "split_source": held_out.split_source,
         },
         regions=[region.name for region in task.regions],
+        pooled=validation.task.pictures,
     )
     logger.info("validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"])
     if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:

@@ -51,3 +51,22 @@ def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, change
 def test_an_unknown_method_lists_the_nearest():
     with pytest.raises(SettingError, match="use one of sfs"):
         method_comparison(["sfd"])
+
+
+def test_every_method_s_word_in_one_call_and_supervised_is_the_bound():
+    words = ["none", "adabn", "tent", "sfs", "mas3", "osuda", "adaent", "mean_teacher", "supervised"]
+    assert [arm.method for arm in method_comparison(words).arms] == words[:-1]
+    assert [arm.method for arm in method_comparison(["supervised"]).arms] == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("superviced", "'superviced' is unknown: use one of supervised"),
+        ("osada", "'osada' is unknown: use one of osuda"),
+        ("auto", "'auto' cannot be run: the recommended setting is not in this version: use adabn"),
+    ],
+)
+def test_unknown_methods_list_the_nearest(name, message):
+    with pytest.raises(SettingError, match=message):
+        method_comparison(["none", name])

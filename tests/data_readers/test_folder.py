@@ -99,6 +99,16 @@ def test_own_segmentations_are_no_scans(tmp_path: Path) -> None:
     assert listed.warnings == ("1 segmentations beside their scans are left out",)
 
 
+def test_labels_beside_images_are_no_scans(tmp_path: Path) -> None:
+    """MMWHS keeps `1001_label` beside `1001_image`."""
+    for name in ("1001_image", "1002_image", "note_label"):
+        build.write_nifti(tmp_path / f"{name}.nii.gz", build.volume(), MATRIX)
+    build.write_nifti(tmp_path / "1001_label.nii.gz", CLASSES, MATRIX)
+    listed = list_folder(tmp_path)
+    assert [c.name for c in listed.cases] == ["1001_image", "1002_image", "note_label"]
+    assert listed.warnings == ("1 segmentations beside their scans are left out",)
+
+
 def test_folders_without_scans(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the folder is missing in none"):
         list_folder(tmp_path / "none")

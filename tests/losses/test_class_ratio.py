@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from monai_sfda.losses import class_ratio_divergence, predicted_class_ratio
+from monai_sfda.losses import class_ratio_divergence, label_class_ratio, predicted_class_ratio
 
 PRIOR = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
 PREDICTED = torch.tensor([[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]], dtype=torch.float64)
@@ -67,3 +68,11 @@ def test_gradient_reaches_the_logits(direction, normalisation):
         lambda x: class_ratio_divergence(PRIOR, predicted_class_ratio(x, normalisation), direction),
         logits.requires_grad_(),
     )
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 5), (3, 1, 6, 5), (3, 1, 4, 3, 2)])
+def test_share_of_each_class_in_labels_counted_by_numpy(shape):
+    label = np.random.default_rng(0).integers(0, 4, shape).astype(np.uint8)
+    expected = [[(one == k).mean() for k in range(5)] for one in label]
+    found = label_class_ratio(torch.from_numpy(label), 5)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-15)

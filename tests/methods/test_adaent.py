@@ -12,6 +12,7 @@ from scipy.special import rel_entr, softmax
 
 from monai_sfda.errors import ReleaseError, SettingError
 from monai_sfda.methods import create_method
+from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.release import ClassRatio
 from tests.builders import release, small_network
 
@@ -92,6 +93,45 @@ def test_tags_give_each_slice_the_shares_of_what_it_shows():
     ratios = probabilities(network, image()).mean(axis=(2, 3))
     expected = (-np.log(ratios[0][0]) + rel_entr([0.8, 0.12, 0, 0.08, 0], ratios[1]).sum()) / 2
     assert float(step(method, label=label())["class_ratio"]) == pytest.approx(expected, rel=1e-12)
+
+
+def regressor():
+    torch.manual_seed(1)
+    return ClassRatioRegressor(3, 5, "resnet10", width=4).double()
+
+
+@pytest.mark.parametrize("statistics", ["target", "source"])
+def test_the_regressor_s_guess_is_each_slice_s_prior(statistics):
+    given = regressor()
+    changes = {"class_ratio_regressor": given}
+    network, method = set_up(changes, ratio_weight=1.0, prior="regressor", regressor_statistics=statistics)
+    with torch.no_grad():
+        guess = copy.deepcopy(given).train(statistics == "target")(image()).double().numpy()
+    ratios = probabilities(network, image()).mean(axis=(2, 3))
+    expected = np.mean([rel_entr(g, r).sum() for g, r in zip(guess, ratios, strict=True)])
+    assert float(step(method)["class_ratio"].detach()) == pytest.approx(expected, rel=1e-6)
+    assert method.target_labels_read == ()
+    assert all(torch.equal(a, b) for a, b in zip(given.buffers(), regressor().buffers(), strict=True))
+    owned = {id(p) for p in network.parameters()}
+    assert {id(p) for p in method.parameters()} == owned
+
+
+def test_a_release_without_a_regressor_names_the_option_that_trains_one():
+    with pytest.raises(ReleaseError, match=r"'regressor' needs.*--training#class_ratio_regressor"):
+        set_up(prior="regressor")
+
+
+def test_presence_gives_each_slice_the_shares_of_what_the_network_finds():
+    """The first slice predicts a stray pixel of class 1 alone, the second much of 1 and 3."""
+    method = set_up(ratio_weight=1.0, prior="presence", presence_share=0.1)[1]
+    predicted = label()[:, 0].long()
+    predicted[0, 0, 0] = 1
+    logits = torch.nn.functional.one_hot(predicted, 5).movedim(-1, 1).double()
+    method.network = lambda x: logits
+    ratios = softmax(logits.numpy(), axis=1).mean(axis=(2, 3))
+    expected = (-np.log(ratios[0][0]) + rel_entr([0.8, 0.1, 0, 0.1, 0], ratios[1]).sum()) / 2
+    assert float(step(method)["class_ratio"]) == pytest.approx(expected, rel=1e-12)
+    assert method.target_labels_read == ()
 
 
 def test_tags_of_structures_that_exceed_the_image_are_scaled():

@@ -10,7 +10,7 @@ import pytest
 
 from monai_sfda.catalog import TASKS, find_task
 from monai_sfda.errors import DataError, SettingError, nearest, report_errors_relative_to
-from monai_sfda.phantom import write_phantoms
+from monai_sfda.phantom import PHANTOM_TASKS, write_phantoms
 from monai_sfda.workflow.report import report_of_run
 from tests.builders import BUNDLES, REPOSITORY
 
@@ -86,8 +86,13 @@ def test_every_task_is_consistent(name):
         == name
     )
     for domain in (task.source, task.target):
-        assert not set(domain.splits["train"]) & set(domain.splits["test"])
+        splits = domain.splits_of(str(i) for i in range(20))
+        assert not set(splits["train"]) & set(splits["test"])
         assert domain.split_source
+    names = [part.name for part in (*task.structures, *task.regions)]
+    assert len(set(names)) == len(names)
+    assert all(set(region.indices) <= set(task.labels.values()) - {0} for region in task.regions)
+    assert task.phantoms is None or task.phantoms in PHANTOM_TASKS
 
 
 def test_unknown_task_lists_the_nearest():

@@ -15,7 +15,7 @@ from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 from monai_sfda.workflow.experiment import Experiment
 from monai_sfda.workflow.refit import network_of
-from monai_sfda.workflow.target import is_phantom
+from monai_sfda.workflow.run_folder import is_phantom
 
 BATCH = 8
 

@@ -28,8 +28,8 @@ from monai_sfda.release import package_versions
 from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.console import Announce, announcing, make_console
 from monai_sfda.workflow.experiment import Experiment, machine
+from monai_sfda.workflow.run_folder import is_phantom
 from monai_sfda.workflow.steps import run_step
-from monai_sfda.workflow.target import is_phantom
 
 ANALYSES: dict[str, Callable[[Experiment, Sequence[Arm]], Analysis]] = {
     "prototypes": prototypes_of_arms,
@@ -199,7 +199,8 @@ def _experiment(benchmark: Benchmark, seed: int, arms: Sequence[Arm], announce: 
 
     def phantoms() -> None:
         if benchmark.data is None:
-            write_phantoms(benchmark.task, data, benchmark.subjects, seed, workers=2)
+            phantoms_of = find_task(benchmark.task).phantom_name
+            write_phantoms(phantoms_of, data, benchmark.subjects, seed, workers=2)
 
     datalist = {} if benchmark.datalist is None else {"datalist": benchmark.datalist}
     return Experiment(

@@ -25,8 +25,9 @@ def over_seeds(per_seed: Mapping[int, Sequence[Row]]) -> list[Row]:
 
     Returns:
         Rows with `title`, `seeds`, `dice`, `assd_mm`, `gap_closed`, `seconds` and every measure as
-        `{"mean", "std", "n", "per_seed"}`, `dice_per_structure` with such an entry each, `assd_left_out`
-        (organs of cases, in all), `peak_memory_bytes` (the highest), `cases` (of the first seed).
+        `{"mean", "std", "n", "per_seed"}`, `dice_per_structure` and `dice_per_region` with such an entry
+        each, `assd_left_out` (organs of cases, in all), `peak_memory_bytes` (the highest), `cases` (of the
+        first seed).
     """
     columns = list(zip(*per_seed.values(), strict=True))
     return [_combine(rows) for rows in columns]
@@ -40,9 +41,9 @@ def _combine(rows: Sequence[Row]) -> Row:
         "title": first["title"],
         "seeds": len(rows),
         **{key: _spread([row[key] for row in rows]) for key in ("dice", "assd_mm", "gap_closed", "seconds")},
-        "dice_per_structure": {
-            name: _spread([row["dice_per_structure"][name] for row in rows])
-            for name in first["dice_per_structure"]
+        **{
+            key: {name: _spread([row[key][name] for row in rows]) for name in first.get(key, {})}
+            for key in ("dice_per_structure", "dice_per_region")
         },
         "assd_left_out": sum(row["assd_left_out"] for row in rows),
         "peak_memory_bytes": max(peaks) if peaks else None,
@@ -69,10 +70,12 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     A column without any entry (no seconds known, no measure) is left out.
     """
     structures = list(rows[0]["dice_per_structure"])
+    regions = list(rows[0].get("dice_per_region", {}))
     measures = list(dict.fromkeys(name for row in rows for name in row["measures"]))
     head = [
         "",
         *[name.replace("_", " ") for name in structures],
+        *[f"{name.replace('_', ' ')} (region)" for name in regions],
         "mean Dice",
         "gap closed",
         "ASSD mm",
@@ -88,6 +91,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             [
                 row["title"],
                 *[_number(row["dice_per_structure"][name]["mean"], 3) for name in structures],
+                *[_number(row["dice_per_region"][name]["mean"], 3) for name in regions],
                 _with_std(row["dice"], 3),
                 _gap(row["gap_closed"]),
                 _with_std(row["assd_mm"], 1) + left_out,

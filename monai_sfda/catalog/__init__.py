@@ -7,12 +7,24 @@ task from here. A new task is a file and a line in `TASKS`.
 from __future__ import annotations
 
 from monai_sfda.catalog.abdomen import ABDOMEN
+from monai_sfda.catalog.brain import BRAIN_GRADE, BRAIN_MODALITY
 from monai_sfda.catalog.cardiac import CARDIAC
-from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
+from monai_sfda.catalog.definitions import (
+    Domain,
+    Intensity,
+    LabelRange,
+    Region,
+    SeededSplit,
+    Structure,
+    Task,
+)
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
+from monai_sfda.catalog.spine import SPINE
 from monai_sfda.errors import SettingError, nearest
 
-TASKS: dict[str, Task] = {task.name: task for task in (CARDIAC, ABDOMEN, SOFT_TISSUE)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (CARDIAC, ABDOMEN, BRAIN_MODALITY, BRAIN_GRADE, SPINE, SOFT_TISSUE)
+}
 
 
 def find_task(name: str | Task) -> Task:
@@ -32,12 +44,16 @@ def find_task(name: str | Task) -> Task:
 
 __all__ = [
     "ABDOMEN",
+    "BRAIN_GRADE",
+    "BRAIN_MODALITY",
     "CARDIAC",
     "SOFT_TISSUE",
+    "SPINE",
     "TASKS",
     "Domain",
     "Intensity",
     "LabelRange",
+    "Region",
     "SeededSplit",
     "Structure",
     "Task",

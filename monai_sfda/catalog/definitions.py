@@ -27,6 +27,19 @@ class Structure:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Several structures taken together, which evaluation scores beside them.
+
+    Attributes:
+        name: as the field writes it.
+        indices: of the structures.
+    """
+
+    name: str
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class LabelRange:
     """Stored label values from `low` to `high` (both included) mean the class `index`."""
 
@@ -43,11 +56,14 @@ class Intensity:
         window: lowest and highest value kept, in the scan's own unit (Hounsfield for CT); None for no window.
         percentiles: lowest and highest percentile kept, computed per scan; None for none.
         clip: after normalisation, values beyond this many standard deviations are clipped; None for no clip.
+        nonzero: percentiles, mean and deviation are those of the voxels that are not 0, for scans whose
+            background is exactly 0, as after skull stripping.
     """
 
     window: tuple[float, float] | None = None
     percentiles: tuple[float, float] | None = None
     clip: float | None = 3.0
+    nonzero: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +120,7 @@ class Domain:
     """One side of a task: a data set as it is published, and how its scans are read.
 
     Attributes:
-        dataset: name of the reader (`chaos`, `btcv`, `ibsi`, `mmwhs`).
+        dataset: name of the reader (`brats`, `btcv`, `chaos` ...).
         modality: the modality's name within the data set, e.g. `T2SPIR`; what the reader looks for.
         kind: `MR` or `CT`.
         title: for people.
@@ -116,6 +132,7 @@ class Domain:
         crop_margin_mm: for scans cropped round a lesion, the margin that the centre-blob baseline assumes.
         modalities: of a data set with several, those that a user may choose, and the title that each gives
             the domain; empty where there is no choice.
+        channels: of scans with several, how the names of their files end, in the network's order.
     """
 
     dataset: str
@@ -129,6 +146,7 @@ class Domain:
     intensity: Intensity
     crop_margin_mm: float | None = None
     modalities: Mapping[str, str] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
 
     def splits_of(self, found: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """Subject ids by split: the official ones, or by the rule from those that were found."""
@@ -163,6 +181,8 @@ class Task:
         stack_slices: consecutive slices that make one network input (2.5D).
         pixel_size_mm, image_size: in-plane sampling at full size; `small.json` has its own.
         baselines: label-free reference segmentations that a report must show beside the model.
+        regions: unions of structures that are scored beside them.
+        phantoms: name of its phantoms (`PHANTOM_TASKS`), where several tasks share them; None: the task's.
     """
 
     name: str
@@ -176,11 +196,23 @@ class Task:
     pixel_size_mm: float = 1.6
     image_size: int = 256
     baselines: tuple[str, ...] = field(default=())
+    regions: tuple[Region, ...] = field(default=())
+    phantoms: str | None = None
+
+    @property
+    def phantom_name(self) -> str:
+        """What its phantoms are called."""
+        return self.phantoms or self.name
 
     @property
     def labels(self) -> dict[str, int]:
         """Class names to contiguous indices, background first."""
         return {"background": 0} | {s.name: s.index for s in self.structures}
+
+    def with_regions(self, volumes: Mapping[str, float]) -> dict[str, float]:
+        """Volumes of the structures by name, and those of the regions, which are their sums."""
+        names = {s.index: s.name for s in self.structures}
+        return dict(volumes) | {r.name: sum(volumes[names[i]] for i in r.indices) for r in self.regions}
 
     def domain(self, name: str) -> Domain:
         """The `source` or `target` domain; a `SettingError` for any other name."""

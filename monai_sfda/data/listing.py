@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from monai_sfda.catalog import Domain, Task
-from monai_sfda.data import btcv, chaos, ibsi, mmwhs
+from monai_sfda.data import brats, btcv, chaos, ibsi, ivdm3seg, mmwhs
 from monai_sfda.data.case import Case, with_unique_names
+from monai_sfda.data.channels import find_channel_scans
 from monai_sfda.data.checks import check_folder
 from monai_sfda.data.datalist import SPLIT_KEYS, read_datalist
 from monai_sfda.data.folder import find_scans
@@ -38,7 +40,14 @@ class _Layout(Protocol):
         """The layout in words."""
 
 
-_LAYOUTS: dict[str, _Layout] = {"chaos": chaos, "btcv": btcv, "ibsi": ibsi, "mmwhs": mmwhs}
+_LAYOUTS: dict[str, _Layout] = {
+    "brats": brats,
+    "btcv": btcv,
+    "chaos": chaos,
+    "ibsi": ibsi,
+    "ivdm3seg": ivdm3seg,
+    "mmwhs": mmwhs,
+}
 
 
 @dataclass(frozen=True)
@@ -112,15 +121,19 @@ def list_cases(
         return _official(side, split, dataset_dir, labels=labels)
 
 
-def list_folder(folder: Path) -> CaseList:
+def list_folder(folder: Path, channels: Sequence[str] = ()) -> CaseList:
     """All scans of a plain folder, without labels; see `monai_sfda.data.folder.find_scans`.
+
+    Args:
+        folder: of scans.
+        channels: where a scan is several files, see `monai_sfda.data.channels.find_channel_scans`.
 
     Raises:
         DataError: when the folder is missing, cannot be read or holds no scan.
     """
     folder = Path(folder)
     with report_errors_relative_to(folder):
-        scans, warnings = find_scans(folder)
+        scans, warnings = find_channel_scans(folder, channels) if channels else find_scans(folder)
     return CaseList(with_unique_names(scans), tuple(warnings), "all", "all scans of the folder given")
 
 

@@ -25,6 +25,7 @@ class SliceSampler:
         presence: (length, K) bool, which foreground classes a slice shows; None without labels: no rare
             draws.
         rare_share: 0 to 1.
+        first: index of the first of the slices that are drawn from.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class SliceSampler:
         seed: int,
         presence: NDArray[np.bool_] | None = None,
         rare_share: float = 0.5,
+        first: int = 0,
     ) -> None:
         if length < 1 or batch_size < 1:
             raise SettingError(
@@ -43,6 +45,7 @@ class SliceSampler:
         self.length = length
         self.batch_size = batch_size
         self.seed = seed
+        self.first = first
         self.rare_share = rare_share if presence is not None else 0.0
         self._slices_of_class = [] if presence is None else [np.flatnonzero(c) for c in presence.T if c.any()]
         self._pass = -1
@@ -61,7 +64,7 @@ class SliceSampler:
             for place in np.flatnonzero(draws.random(self.batch_size) < self.rare_share):
                 slices = self._slices_of_class[draws.integers(len(self._slices_of_class))]
                 indices[place] = int(slices[draws.integers(len(slices))])
-        return indices
+        return [self.first + index for index in indices]
 
     def _walk(self, position: int) -> int:
         number, offset = divmod(position, self.length)

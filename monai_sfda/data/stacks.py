@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from monai_sfda.data.listing import CaseList, list_cases, list_folder
 from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.reading import raise_first, read_case
 from monai_sfda.data.sampling import SliceSampler
-from monai_sfda.errors import DataError, report_errors_relative_to
+from monai_sfda.errors import DataError, SettingError, report_errors_relative_to
 from monai_sfda.transforms import (
     Preprocessing,
     SliceGrid,
@@ -117,7 +118,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         if self._list is None:
             with report_errors_relative_to(self.root):
                 if self.images is not None:
-                    self._list = list_folder(self.images)
+                    self._list = list_folder(self.images, self.task.domain(self.domain).channels)
                 else:
                     self._list = list_cases(
                         self.task,
@@ -130,6 +131,20 @@ class StackDataset(Dataset[dict[str, Any]]):
             for warning in self._list.warnings:
                 logger.warning(warning)
         return self._list
+
+    def only(self, number: int) -> None:
+        """Cuts the list to the case of that number, which it keeps; no other is read.
+
+        Raises:
+            SettingError: when there is no such case, or scans have been read already.
+        """
+        cases = [case for case in self.list().cases if case.number == number]
+        if not cases or self._volumes:
+            raise SettingError(
+                f"scan {number} cannot be chosen of {len(self.list().cases)}",
+                remedy="choose a listed scan, before any is read",
+            )
+        self._list = replace(self.list(), cases=tuple(cases))
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Reads, checks and caches all scans; a no-op when done. The processes of a machine share the work.

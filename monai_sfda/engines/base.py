@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class StepTrainer(Trainer):
     Data are listed, read and checked when `run` starts, not before.
 
     Args:
-        network: on its device already or not; it is moved there.
+        network: images to logits, on its device already or not; it is moved there.
         dataset: stacks to learn from.
         device: where to compute.
         max_epochs: epochs of `epoch_length` iterations.
@@ -167,6 +167,29 @@ class StepTrainer(Trainer):
         """Which slices make a batch."""
         return SliceSampler(len(self.dataset), self.batch_size, self.seed)
 
+    def make_loader(self, sampler: SliceSampler, done: int) -> Iterable[dict[str, Tensor]]:
+        """Endless batches from iteration `done` on."""
+        return StackLoader(
+            self.dataset,
+            sampler,
+            first_iteration=done,
+            rank=processes.rank(),
+            world_size=processes.count(),
+        )
+
+    def augmented(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """A batch on the device, augmented: `image`, and `label` where there is one."""
+        device = self.state.device
+        image = batch["image"].to(device, non_blocking=True)
+        label = batch["label"].to(device, non_blocking=True) if "label" in batch else None
+        first, _ = share_of(self.batch_size, processes.rank(), processes.count())
+        image, label = augment(image, label, self.augmentation, generator, part=(first, self.batch_size))
+        return {"image": image} | ({} if label is None else {"label": label})
+
+    def is_over(self, done: int) -> bool:
+        """Whether a run needs no step after `done` iterations."""
+        return done >= int(self.state.max_epochs * self.state.epoch_length)
+
     def without_steps(self) -> None:
         """The whole work of a run that takes no steps."""
 
@@ -241,16 +264,10 @@ class StepTrainer(Trainer):
         processes.copy_from_first(self.network)
         self.optimizer = self.make_optimizer()
         done = self.checkpoint.restore(self)
-        if done < self.state.max_epochs * self.state.epoch_length:
+        if not self.is_over(done):
             self.state.iteration = done
             self.state.epoch = done // self.state.epoch_length
-            self.data_loader = StackLoader(
-                self.dataset,
-                sampler,
-                first_iteration=done,
-                rank=processes.rank(),
-                world_size=processes.count(),
-            )
+            self.data_loader = self.make_loader(sampler, done)
             self.history.attach(self)
             self.checkpoint.attach(self)
             attach_progress(self)
@@ -283,21 +300,18 @@ class StepTrainer(Trainer):
         rank = processes.rank()
         torch.manual_seed(seed_for(self.seed, iteration, "network" if rank == 0 else f"network {rank}"))
         generator = torch.Generator().manual_seed(seed_for(self.seed, iteration, "step"))
-        device = self.state.device
-        image = batch["image"].to(device, non_blocking=True)
-        label = batch["label"].to(device, non_blocking=True) if "label" in batch else None
-        first, _ = share_of(self.batch_size, rank, processes.count())
-        image, label = augment(image, label, self.augmentation, generator, part=(first, self.batch_size))
+        augmented = self.augmented(batch, generator)
         self.optimizer.zero_grad(set_to_none=True)
         self.start_iteration(iteration)
         means: dict[str, Tensor] = {}
-        images = image.tensor_split(self.accumulate)
-        labels = [None] * len(images) if label is None else label.tensor_split(self.accumulate)
-        for part, part_label in zip(images, labels, strict=True):
-            with torch.autocast(device.type, dtype=self.precision, enabled=self.precision is not None):
-                named = {"image": part} | ({} if part_label is None else {"label": part_label})
-                losses = self._checked_losses(named, generator)
-            share = part.shape[0] / self.batch_size
+        split = {name: tensor.tensor_split(self.accumulate) for name, tensor in augmented.items()}
+        for place in range(self.accumulate):
+            part = {name: tensors[place] for name, tensors in split.items()}
+            with torch.autocast(
+                self.state.device.type, dtype=self.precision, enabled=self.precision is not None
+            ):
+                losses = self._checked_losses(part, generator)
+            share = part["image"].shape[0] / self.batch_size
             self.loss_scaler.scale(share * torch.stack(list(losses.values())).sum()).backward()
             for name, value in losses.items():
                 means[name] = means.get(name, torch.zeros_like(value)) + share * value.detach()

@@ -37,7 +37,7 @@ class BeforeAfter:
 
     Attributes:
         record: `signals`, `volumes_ml` and `volumes_cut_cases`, as they stand in `adaptation.json`.
-        pictures: slices of a few scans, and the embeddings.
+        pictures: slices of a few scans, and the embeddings where there are prototypes.
     """
 
     record: dict[str, Any]
@@ -48,7 +48,7 @@ def compare_on_target(
     before: SegmentationNetwork,
     after: SegmentationNetwork,
     dataset: StackDataset,
-    prototypes: Prototypes,
+    prototypes: Prototypes | None,
     *,
     device: torch.device,
     batch_size: int,
@@ -60,7 +60,7 @@ def compare_on_target(
         before: the source model, on `device`.
         after: the adapted model, on `device`.
         dataset: target stacks.
-        prototypes: of the release.
+        prototypes: of the release; None where there is none, and then no picture of the embeddings.
         device: where to compute.
         batch_size: slices at once.
         seed: of the sample of embeddings.
@@ -76,7 +76,9 @@ def compare_on_target(
         "volumes_cut_cases": [volume.case.number for volume in dataset.volumes if volume.is_cut],
     }
     pictures = [_slices_of(place, dataset, first, second) for place in pictured]
-    return BeforeAfter(record, [*pictures, _embeddings(prototypes, dataset, first, second)])
+    if prototypes is not None:
+        pictures.append(_embeddings(prototypes, dataset, first, second))
+    return BeforeAfter(record, pictures)
 
 
 def evenly_spaced(count: int, wanted: int) -> list[int]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_sfda import processes
@@ -34,10 +35,13 @@ class TrainingEngine(Protocol):
 
     title: str
     state: Any
-    network: torch.nn.Module
     optimizer: torch.optim.Optimizer
     history: History
     method_signals: dict[str, float]
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained."""
 
     def extra_state(self) -> dict[str, Any]:
         """State beside network and optimiser that a resumed run needs."""

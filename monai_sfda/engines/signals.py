@@ -27,8 +27,8 @@ class TargetSurvey:
     Attributes:
         entropy: mean over pixels of -sum_k p_k log p_k, nats.
         class_ratio: structure, background included, to the mean of its predicted probability over pixels.
-        volumes_ml: case number to structure to predicted volume: pixels of the resampled slices inside the
-            scan's field of view, times the volume of a resampled voxel, ml.
+        volumes_ml: case number to structure or region to predicted volume: pixels of the resampled slices
+            inside the scan's field of view, times the volume of a resampled voxel, ml.
         segmentations: place in the list of volumes to its predicted classes (S, H, W), for the volumes asked
             for.
         embeddings: (N, D) of a random sample of pixels inside the field of view, the same number a class.
@@ -92,9 +92,9 @@ def survey_target(
                 if place in keep:
                     kept.append(classes.to(torch.uint8))
             slices += volume.num_slices
-            volumes_ml[volume.case.number] = {
-                name: float(counts[index]) * volume.voxel_ml for name, index in labels.items() if index != 0
-            }
+            volumes_ml[volume.case.number] = dataset.task.with_regions(
+                {name: float(counts[i]) * volume.voxel_ml for name, i in labels.items() if i != 0}
+            )
             if kept:
                 segmentations[place] = torch.cat(kept).numpy()
     points, point_classes = sample.result()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monai_sfda.catalog import Task
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import write_segmentation
@@ -171,10 +172,12 @@ class VolumeEvaluator(_VolumeRun):
                         remedy="give its label",
                     )
                 segmentation = segmenter(scan)
-                scores += score_case(case.number, segmentation, label, scan.spacing_mm, task.labels)
+                scores += score_case(
+                    case.number, segmentation, label, scan.spacing_mm, task.labels, task.regions
+                )
                 if "centre_blob" in task.baselines and margin is not None:
                     blob = centre_blob(scan.shape, scan.spacing_mm, margin)
-                    blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels)
+                    blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels, task.regions)
                 progress(done, len(listed.cases))
         protocol = {
             "name": "whole_volume",
@@ -190,6 +193,7 @@ class VolumeEvaluator(_VolumeRun):
                 split=listed.split,
                 cases=len(listed.cases),
                 protocol=protocol | more,
+                regions=[region.name for region in task.regions],
             )
 
         summary = summary_of(scores) | {"checkpoint_sha256": checkpoint_sha256}
@@ -236,7 +240,7 @@ class VolumeSegmentation(_VolumeRun):
                     logger.error("case %d: %s: %s", case.number, error.what, error.remedy)
                 else:
                     write_segmentation(self.output_dir / f"{case.name}_seg.nii.gz", segmentation, scan)
-                    entry = {"case": case.number, "volume_ml": volumes_ml(segmentation, scan, task.labels)}
+                    entry = {"case": case.number, "volume_ml": volumes_ml(segmentation, scan, task)}
                     unlike = doubt(scan.array, task.domain(self.dataset.domain).kind)
                     if unlike is not None:
                         entry["warning"] = unlike
@@ -284,8 +288,10 @@ class VolumeSegmentation(_VolumeRun):
             ) from error
 
 
-def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, labels: dict[str, int]) -> dict[str, float]:
-    """Volume of each structure, in ml."""
+def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, task: Task) -> dict[str, float]:
+    """Volume of each structure and region, in ml."""
+    labels = task.labels
     voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
     counts = np.bincount(segmentation.ravel(), minlength=max(labels.values()) + 1)
-    return {name: round(float(counts[index]) * voxel_ml, 3) for name, index in labels.items() if index != 0}
+    volumes = {name: float(counts[index]) * voxel_ml for name, index in labels.items() if index != 0}
+    return {name: round(volume, 3) for name, volume in task.with_regions(volumes).items()}

@@ -43,10 +43,10 @@ METRIC_DISPLAY: tuple[Metric, ...] = (
 
 @dataclass(frozen=True)
 class Row:
-    """One structure of one metric.
+    """One structure or region of one metric.
 
     Attributes:
-        title: the structure.
+        title: of the structure or region.
         cells: a result each, the mean and its detail (spread and number of cases).
         change: adapted - unadapted.
         direction: `better`, `worse`, `same`, or empty without a change.
@@ -72,7 +72,7 @@ class MetricTable:
         metric: what is shown.
         columns: names of the results.
         has_change, has_gap: whether the change and the gap closed are shown.
-        rows: one a structure, the mean last.
+        rows: one a structure, then one a region, the mean of the structures last.
     """
 
     metric: Metric
@@ -108,6 +108,15 @@ def order_results(results: Mapping[str, Summary]) -> dict[str, Summary]:
     return {name: results[name] for name in (*first, *(n for n in results if n not in first))}
 
 
+def scored(metric: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What one metric of a summary was measured of: (`per_class` or `per_region`, name, title)."""
+    return [
+        (group, name, name.replace("_", " ") + note)
+        for group, note in (("per_class", ""), ("per_region", " (region)"))
+        for name in metric.get(group, {})
+    ]
+
+
 def disagreements(results: Mapping[str, Summary]) -> list[str]:
     """What keeps unadapted, adapted and bound from being compared, in words; none when they agree."""
     compared = [name for name in (UNADAPTED, ADAPTED, BOUND) if name in results]
@@ -138,40 +147,41 @@ def metric_table(results: Mapping[str, Summary], metric: Metric) -> MetricTable:
     comparable = not disagreements(results)
     has_change = comparable and UNADAPTED in results and ADAPTED in results
     has_gap = has_change and BOUND in results
-    structures = list(
-        dict.fromkeys(s for summary in results.values() for s in summary[metric.key]["per_class"])
-    )
+    measured = list(dict.fromkeys(s for summary in results.values() for s in scored(summary[metric.key])))
     compared = [results[name] for name in (UNADAPTED, ADAPTED, BOUND) if name in results]
-    same_cases = {structure: _same_cases(compared, metric, structure) for structure in structures}
+    same_cases = {(group, name): _same_cases(compared, metric, group, name) for group, name, _ in measured}
     rows = [
         _row(
-            structure.replace("_", " "),
-            {name: summary[metric.key]["per_class"].get(structure, {}) for name, summary in results.items()},
+            title,
+            {result: _entry(summary, metric, group, name) for result, summary in results.items()},
             metric,
             has_change=has_change,
             has_gap=has_gap,
-            same_cases=same_cases[structure],
+            same_cases=same_cases[group, name],
         )
-        for structure in structures
+        for group, name, title in measured
     ]
     means = {name: {"mean": summary[metric.key]["mean"]} for name, summary in results.items()}
-    all_same = all(same_cases.values())
+    all_same = all(same for (group, _), same in same_cases.items() if group == "per_class")
     mean_row = _row(MEAN_ROW, means, metric, has_change=has_change, has_gap=has_gap, same_cases=all_same)
     return MetricTable(metric, tuple(results), has_change, has_gap, (*rows, mean_row))
 
 
-def _same_cases(summaries: Sequence[Summary], metric: Metric, structure: str) -> bool:
-    """Whether the means of a structure are surely over the same cases.
+def _entry(summary: Summary, metric: Metric, group: str, name: str) -> Mapping[str, Any]:
+    """Mean, deviation and number of cases of a structure or region; empty where it was not scored."""
+    entry: Mapping[str, Any] = summary[metric.key].get(group, {}).get(name, {})
+    return entry
+
+
+def _same_cases(summaries: Sequence[Summary], metric: Metric, group: str, name: str) -> bool:
+    """Whether the means of a structure or region are surely over the same cases.
 
     They are when no case is left out, and also when every case left out lacks the structure in both, because
     then those are the cases whose reference lacks it.
     """
-    complete = all(
-        summary[metric.key]["per_class"].get(structure, {}).get("n") == summary["cases"]
-        for summary in summaries
-    )
+    complete = all(_entry(summary, metric, group, name).get("n") == summary["cases"] for summary in summaries)
     return complete or all(
-        summary["undefined"].get(structure, {"one_empty": 1})["one_empty"] == 0 for summary in summaries
+        summary["undefined"].get(name, {"one_empty": 1})["one_empty"] == 0 for summary in summaries
     )
 
 

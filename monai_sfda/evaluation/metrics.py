@@ -14,12 +14,13 @@ al. 2024, "Metrics reloaded", doi 10.1038/s41592-023-02151-z, names the choices)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_sfda.catalog import Region
 from monai_sfda.errors import DataError
 from monai_sfda.evaluation.regions import bounding_box, centre_blob, check_spacing, largest_component
 from monai_sfda.evaluation.surface import (
@@ -53,7 +54,7 @@ class StructureScore:
 
     Attributes:
         case: the case's number; which file it was is written in the run's `cases.csv` alone.
-        structure: the structure's name.
+        structure: name of the structure or region.
         dice: 2 |P and R| / (|P| + |R|), in voxels; 1 is perfect.
         iou: |P and R| / |P or R|; 1 is perfect.
         assd_mm: average symmetric surface distance; 0 is perfect.
@@ -81,8 +82,9 @@ def score_case(
     reference: NDArray[np.uint8],
     spacing_mm: tuple[float, float, float],
     labels: Mapping[str, int],
+    regions: Sequence[Region] = (),
 ) -> list[StructureScore]:
-    """Score one case: a `StructureScore` for every structure that `labels` names, in its order.
+    """Score one case: a `StructureScore` for every structure that `labels` names, then for every region.
 
     Args:
         case: the case's number.
@@ -91,6 +93,7 @@ def score_case(
         spacing_mm: distance between neighbouring voxels along each axis, mm.
         labels: structure names to indices; index 0 is the background and is not scored. Voxels of an index
             that is not named count as background.
+        regions: unions of structures; a voxel mistaken for another structure of a region is right in it.
 
     Raises:
         DataError: when the arrays are not whole numbers on one 3D grid, or the spacing is impossible.
@@ -98,10 +101,13 @@ def score_case(
     spacing = check_spacing(spacing_mm)
     _check_volumes(case, prediction, reference)
     voxel_ml = float(np.prod(spacing)) / 1000.0
+    named = {name: (index,) for name, index in labels.items() if index != 0}
+    named |= {region.name: region.indices for region in regions}
     return [
-        _score_structure(case, name, prediction == index, reference == index, spacing, voxel_ml)
-        for name, index in labels.items()
-        if index != 0
+        _score_structure(
+            case, name, np.isin(prediction, indices), np.isin(reference, indices), spacing, voxel_ml
+        )
+        for name, indices in named.items()
     ]
 
 

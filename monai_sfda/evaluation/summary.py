@@ -28,15 +28,17 @@ def summarise(
     split: str,
     cases: int,
     protocol: Mapping[str, Any],
+    regions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The content of `summary.json`.
 
     For every metric, `per_class` holds mean, standard deviation and number of the cases where the metric is
     defined, and `mean` is the mean over classes of the per-class means, so that a structure that few cases
-    show weighs as much as the others. The standard deviation is that of a sample (divided by n - 1); it is
-    None for a single case, and the mean is None for no case. `undefined` counts, by structure, the cases that
-    a mean leaves out; `one_empty` splits those with the structure in one of the two alone into `missed` (the
-    reference has it, the prediction does not) and `invented` (the other way round).
+    show weighs as much as the others. Regions stand in `per_region` and count in no mean over classes. The
+    standard deviation is that of a sample (divided by n - 1); it is None for a single case, and the mean is
+    None for no case. `undefined` counts, by structure and region, the cases that a mean leaves out;
+    `one_empty` splits those with the structure in one of the two alone into `missed` (the reference has it,
+    the prediction does not) and `invented` (the other way round).
 
     Args:
         scores: one entry a case and structure, from `score_case`.
@@ -45,6 +47,7 @@ def summarise(
         split: name of the list of cases, e.g. `test`.
         cases: how many cases the split has.
         protocol: how it was evaluated, beginning with its `name`; kept as given.
+        regions: which names of `scores` are regions, unions of other structures.
 
     Raises:
         DataError: when there are no scores, a structure of a case is scored twice or is missing, or `cases`
@@ -54,12 +57,15 @@ def summarise(
     structures = list(dict.fromkeys(score.structure for score in scores))
     summary: dict[str, Any] = {"task": task, "domain": domain, "split": split, "cases": cases}
     for metric in METRICS:
-        per_class = {}
+        entries = {}
         for structure in structures:
             values = [getattr(score, metric) for score in scores if score.structure == structure]
-            per_class[structure] = _statistics([value for value in values if value is not None])
+            entries[structure] = _statistics([value for value in values if value is not None])
+        per_class = {name: entry for name, entry in entries.items() if name not in regions}
         means = [entry["mean"] for entry in per_class.values() if entry["mean"] is not None]
         summary[metric] = {"mean": float(np.mean(means)) if means else None, "per_class": per_class}
+        if regions:
+            summary[metric]["per_region"] = {name: entries[name] for name in regions}
     summary["undefined"] = {
         structure: {
             state: sum(score.structure == structure and score.state == state for score in scores)

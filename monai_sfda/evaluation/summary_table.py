@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from monai_sfda.evaluation.comparison import MEAN_ROW
+from monai_sfda.evaluation.comparison import MEAN_ROW, scored
 
 _HEAD = ("structure", "Dice", "std", "n", "ASSD mm")
 
 
 def summary_table(summary: Mapping[str, Any]) -> str:
-    """Domain, split and number of cases; then mean, spread and number of Dice and mean ASSD a structure.
+    """Domain, split and number of cases; then mean, spread and number of Dice and mean ASSD a structure and
+    region.
 
     Args:
         summary: from `summarise`.
@@ -22,13 +23,13 @@ def summary_table(summary: Mapping[str, Any]) -> str:
     dice, assd = summary["dice"], summary["assd_mm"]
     rows = [
         (
-            name.replace("_", " "),
-            _text(entry["mean"]),
-            _text(entry["std"]),
-            str(entry["n"]),
-            _text(assd["per_class"][name]["mean"]),
+            title,
+            _text(dice[group][name]["mean"]),
+            _text(dice[group][name]["std"]),
+            str(dice[group][name]["n"]),
+            _text(assd[group][name]["mean"]),
         )
-        for name, entry in dice["per_class"].items()
+        for group, name, title in scored(dice)
     ]
     rows.append((MEAN_ROW, _text(dice["mean"]), "", "", _text(assd["mean"])))
     widths = [max(len(row[column]) for row in (_HEAD, *rows)) for column in range(len(_HEAD))]

@@ -16,11 +16,13 @@ from monai_sfda.methods.mean_teacher import MeanTeacher
 from monai_sfda.methods.none import NoAdaptation
 from monai_sfda.methods.osuda import OSUDA
 from monai_sfda.methods.outside import installed_methods, load_dotted, load_entry_point, origin
+from monai_sfda.methods.prior_matching import PriorMatching
 from monai_sfda.methods.sfs import SFS
 from monai_sfda.methods.tent import Tent
 
 METHODS: dict[str, type[Method[Any]]] = {
-    method.name: method for method in (NoAdaptation, AdaBN, Tent, SFS, MAS3, OSUDA, AdaEnt, MeanTeacher)
+    method.name: method
+    for method in (NoAdaptation, AdaBN, Tent, SFS, MAS3, OSUDA, AdaEnt, MeanTeacher, PriorMatching)
 }
 
 
@@ -77,6 +79,7 @@ __all__ = [
     "Method",
     "MethodSettings",
     "NoAdaptation",
+    "PriorMatching",
     "StepSettings",
     "Tent",
     "create_method",

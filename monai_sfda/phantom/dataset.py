@@ -13,6 +13,7 @@ from monai_sfda.phantom.brain_dataset import BRAIN_PHANTOMS
 from monai_sfda.phantom.heart_dataset import HEART_PHANTOMS
 from monai_sfda.phantom.jobs import Job, PhantomTask, SubjectSeeds
 from monai_sfda.phantom.manifest import claim_folder, describe, mark_complete
+from monai_sfda.phantom.spine_dataset import SPINE_PHANTOMS
 
 #: What there are phantoms of. The brain's bundles are tasks of their own on one data set, so its phantoms are
 #: named after the organ.
@@ -20,6 +21,7 @@ PHANTOM_TASKS: dict[str, PhantomTask] = {
     "abdomen": ABDOMEN_PHANTOMS,
     "cardiac": HEART_PHANTOMS,
     "brain": BRAIN_PHANTOMS,
+    "spine": SPINE_PHANTOMS,
 }
 Writer = Callable[[Job, SubjectSeeds], None]
 
@@ -39,8 +41,9 @@ def write_phantoms(
 
     `abdomen`: source (CHAOS) and target (BTCV) subjects, who have different anatomies; ids are official ones,
     of training and test subjects in about the official proportion (see `choose_subjects`). `cardiac`: source
-    and target subjects of MMWHS (MR and CT), chosen in the same way. `brain`: high-
-    and low-grade gliomas in the layout of BraTS 2018. A folder that an interrupted call with the same
+    and target subjects of MMWHS (MR and CT), chosen in the same way. `brain`: high- and low-grade gliomas in
+    the layout of BraTS 2018. `spine`: subjects at two times in the layout of IVDM3Seg. A folder that an
+    interrupted call with the same
     settings left is completed; `phantom.json` in it says what it holds.
 
     Args:
@@ -74,6 +77,8 @@ def write_phantoms(
         raise SettingError(f"{workers} workers cannot work", remedy="give 1 or more")
     manifest = describe(task, seed, size, t1dual, {g.name: (g.dataset, list(g.ids)) for g in groups})
     claim_folder(out, manifest)
+    if made.describe is not None:
+        made.describe(out, groups)
     jobs = [Job(out, g.name, g.dataset, subject, seed, size, t1dual) for g in groups for subject in g.ids]
     for done, _ in enumerate(_run(made.write, jobs, workers), start=1):
         if progress is not None:

@@ -77,12 +77,14 @@ class PhantomTask:
         groups: the groups for a number of subjects and a matrix; a `SettingError` for impossible ones.
         write: writes one subject, unless it is there already.
         t1dual: whether a two-point gradient echo can be asked for.
+        describe: writes what belongs to the data set as a whole, before the subjects; None for nothing.
     """
 
     matrix: int
     groups: Callable[[int, int], list[Group]]
     write: Callable[[Job, SubjectSeeds], None]
     t1dual: bool = False
+    describe: Callable[[Path, list[Group]], None] | None = None
 
 
 def choose_subjects(domain: Domain, count: int) -> list[str]:

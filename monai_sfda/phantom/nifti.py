@@ -17,10 +17,10 @@ _SLOPE = slice(112, 116)  # bytes of `scl_slope` in a NIfTI-1 header
 def write_nifti(
     path: Path, stored: NDArray[np.int16] | NDArray[np.uint8], affine: NDArray[np.float64], slope: float = 1.0
 ) -> None:
-    """Write a `.nii.gz`.
+    """Write a NIfTI file.
 
     Args:
-        path: where to.
+        path: where to; packed when it ends in `.gz`.
         stored: (X, Y, Z) integers as they are to stand in the file.
         affine: voxel index to RAS in mm.
         slope: what one unit of the integers counts.
@@ -34,6 +34,9 @@ def write_nifti(
     if slope != 1.0:
         # nibabel would scale the integers again, so the slope goes into the finished header
         content[_SLOPE] = np.array(slope, nifti.header.endianness + "f4").tobytes()
+    if path.suffix != ".gz":
+        path.write_bytes(content)
+        return
     # a fixed time stamp and no file name inside: the same seed gives the same bytes
     with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
         packed.write(content)

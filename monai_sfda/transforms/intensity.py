@@ -15,20 +15,22 @@ from monai_sfda.catalog import Intensity
 
 
 def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
-    """Window or percentiles, then (v - mean) / standard deviation over the volume, then the clip.
+    """Window or percentiles, then (v - mean) / standard deviation, then the clip.
 
-    A constant volume becomes zero everywhere.
+    Percentiles, mean and deviation are those of the whole volume, or, with `nonzero`, of its voxels that are
+    not 0; a volume of zeros counts as a whole. A constant volume becomes zero everywhere.
 
     Args:
         volume: any shape, float32.
         intensity: what to do.
     """
+    counted = volume != 0 if intensity.nonzero and bool(volume.any()) else torch.ones_like(volume).bool()
     if intensity.window is not None:
         volume = volume.clamp(*intensity.window)
     if intensity.percentiles is not None:
-        low, high = np.percentile(volume.numpy(), intensity.percentiles)
+        low, high = np.percentile(volume[counted].numpy(), intensity.percentiles)
         volume = volume.clamp(float(low), float(high))
-    std, mean = torch.std_mean(volume.double(), correction=0)
+    std, mean = torch.std_mean(volume[counted].double(), correction=0)
     volume = (volume - mean.float()) / std.float().clamp_min(1e-6)
     return volume if intensity.clip is None else volume.clamp(-intensity.clip, intensity.clip)
 

@@ -6,11 +6,13 @@ from monai_sfda.workflow.configuration import choose_task, start
 from monai_sfda.workflow.report import report_of_run
 from monai_sfda.workflow.source import train
 from monai_sfda.workflow.target import adapt
+from monai_sfda.workflow.uda import adapt_with_source
 
 error_line.install()
 
 __all__ = [
     "adapt",
+    "adapt_with_source",
     "choose_task",
     "end_processes",
     "local_device",

@@ -50,7 +50,7 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
 
 
 def write_bundle(
-    folder: Path, template: Path, configuration: dict[str, Any], model: Path, release: Path
+    folder: Path, template: Path, configuration: dict[str, Any], model: Path, release: Path | None
 ) -> None:
     """Copies the bundle that made the run, with its network and sampling, and puts the weights in.
 
@@ -60,7 +60,7 @@ def write_bundle(
         configuration: the merged configuration of the run; `small.json` and overrides included.
         model: the weights to ship.
         release: the source release; its prototypes and manifest go along, so that the bundle can be adapted
-            again.
+            again. None where the run had none.
 
     Raises:
         SettingError: when `template` is no bundle.
@@ -79,8 +79,10 @@ def write_bundle(
             shutil.copy2(template / "LICENSE", beside / "LICENSE")
         (beside / "models").mkdir()
         shutil.copyfile(model, beside / "models" / "model.pt")
-        for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
-            if (release / name).is_file():
+        if release is not None:
+            for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
+                if not (release / name).is_file():
+                    continue
                 shutil.copyfile(release / name, beside / "models" / f"source_{name}")
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text(encoding="utf-8"))

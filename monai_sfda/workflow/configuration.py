@@ -35,6 +35,8 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "network_def": "the network",
     "training": "settings of supervised training",
     "adaptation": "length and batch of adaptation, defaults of the methods",
+    "uda": "lengths, batch and early stopping of prior matching's two stages",
+    "uda_network_def": "the network of prior matching: from an image over the latent map to its classes",
     "augmentation": "strengths of the augmentation in training",
     "adaptation_augmentation": "strengths of the augmentation in adaptation",
     "datalist": "JSON that replaces the official layout",
@@ -50,6 +52,10 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "method": "method of adaptation",
     "method_settings": "the method's settings",
     "class_proportions": "of SFS's pseudo-samples; null: as in method_settings",
+    "stage": "of prior matching: both, or source for the source model alone",
+    "source_model": "folder of a finished source model of prior matching; null trains it",
+    "target_scan": "n, the n-th target scan in an order drawn by the seed, or all",
+    "target_slices": "so many consecutive slices of that scan; null: all",
     "target_images": "plain folder of unlabelled scans that replaces dataset_dir",
 }
 _SHARED = tuple(TOP_LEVEL_KEYS)[: tuple(TOP_LEVEL_KEYS).index("datalist")]
@@ -67,18 +73,27 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
         *("release", "method", "method_settings", "class_proportions", "target_images"),
     ),
+    "uda": (
+        *_SHARED,
+        *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate", "method"),
+        *("method_settings", "stage", "source_model", "target_scan", "target_slices", "target_images"),
+    ),
     "inference": (*_SHARED, "checkpoint", "largest_component"),
 }
 SECTIONS = (
     *("task_definition", "imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
-    *("evaluator", "dataset", "inferer", "preprocessing", "_meta_"),
+    *("evaluator", "dataset", "inferer", "preprocessing", "scans", "_meta_"),
 )
 _NULLABLE = (
     *("datalist", "checkpoint", "imagenet_weights", "release", "target_images"),
-    *("class_proportions", "learning_rate", "source_modality", "target_modality"),
+    *("source_model", "class_proportions", "learning_rate", "source_modality", "target_modality"),
 )
-_NULLABLE_NUMBERS = ("slice_axis", "stack_slices", "pixel_size_mm")
-_CHOICES = {"domain": ("source", "target"), "split": ("train", "val", "test")}
+_NULLABLE_NUMBERS = ("slice_axis", "stack_slices", "pixel_size_mm", "target_slices")
+_CHOICES = {
+    "domain": ("source", "target"),
+    "split": ("train", "val", "test"),
+    "stage": ("both", "source"),
+}
 
 
 def current_parser() -> ConfigParser:
@@ -145,7 +160,10 @@ def check_value(key: str, value: Any) -> Any:
         return _require(isinstance(value, bool), key, value, "use true or false")
     if key in _CHOICES:
         return _require(value in _CHOICES[key], key, value, f"use {', '.join(_CHOICES[key])}")
-    if key in ("max_epochs", "batch_size", "accumulate"):
+    if key == "target_scan":
+        good = value == "all" or (_is_whole(value) and value >= 1)
+        return _require(good, key, value, "use a whole number from 1, or all")
+    if key in ("max_epochs", "batch_size", "accumulate", "target_slices"):
         return _require(_is_whole(value) and value >= 1, key, value, "use a whole number from 1")
     if key == "seed":
         return _require(_is_whole(value) and 0 <= value < 2**63, key, value, "use a whole number from 0")
@@ -181,7 +199,7 @@ def start(job: str) -> None:
     The network's first weights are drawn when MONAI instantiates it, after this.
 
     Args:
-        job: `train`, `adapt`, `evaluate` or `inference`: which keys are read.
+        job: `train`, `adapt`, `uda`, `evaluate` or `inference`: which keys are read.
 
     Raises:
         SettingError: naming the key.

@@ -156,15 +156,14 @@ class Experiment:
         for folder in dict.fromkeys(map(self.unadapted_folder, chosen)):
             unadapted[folder] = read_summary(folder / "summary.json")
             title = UNADAPTED if len(first_of) == 1 else f"{UNADAPTED}, {first_of[folder].training.title}"
-            rows.append(_row(title, unadapted[folder]))
+            rows.append(result_row(title, unadapted[folder]))
         for arm in chosen:
             summary = read_summary(self.test_folder(arm) / "summary.json")
-            low, mean, high = (
-                s["dice"]["mean"] for s in (unadapted[self.unadapted_folder(arm)], summary, bound)
-            )
-            row = _row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
+            before = unadapted[self.unadapted_folder(arm)]
+            low, mean, high = (s["dice"]["mean"] for s in (before, summary, bound))
+            row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
             rows.append(row | self._cost(self.run_folder(arm).name))
-        rows.append(_row(BOUND, bound) | self._cost(BOUND_RUN))
+        rows.append(result_row(BOUND, bound) | self._cost(BOUND_RUN))
         return rows
 
     def _cost(self, step: str) -> dict[str, Any]:
@@ -335,13 +334,17 @@ def _unadapted_folder(training: SourceTraining) -> str:
     return f"unadapted_{training.name}" if training.name else "unadapted"
 
 
-def _row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Experiment.table` from an evaluation's summary, without the costs."""
     return {
         "title": title,
         "dice": summary["dice"]["mean"],
         "dice_per_structure": {k: v["mean"] for k, v in summary["dice"]["per_class"].items()},
+        "dice_per_region": {k: v["mean"] for k, v in summary["dice"].get("per_region", {}).items()},
         "assd_mm": summary["assd_mm"]["mean"],
-        "assd_left_out": sum(counts["one_empty"] for counts in summary["undefined"].values()),
+        "assd_left_out": sum(
+            summary["undefined"][name]["one_empty"] for name in summary["dice"]["per_class"]
+        ),
         "gap_closed": None,
         "cases": summary["cases"],
         "seconds": None,

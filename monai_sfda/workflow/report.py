@@ -31,7 +31,7 @@ def report_of_run(
     """Writes the report of an adaptation run, again when evaluations have come since.
 
     Args:
-        run: folder that `adapt.json` wrote.
+        run: folder that `adapt.json` or `uda.json` wrote.
         results: result name (`unadapted`, `adapted`, `supervised bound`) to a folder that `evaluate.json`
             wrote.
         phantom: whether the scans are phantoms, which the report then says.
@@ -84,6 +84,7 @@ def report_of_run(
         volumes_cut=record.get("volumes_cut_cases", ()),
         phantom=phantom or record["phantom"],
         target_labels_read=record["target_labels_used"],
+        source_data_read=record.get("source_data_read", False),
     )
     path = run / "report.html"
     write_report(path, content)

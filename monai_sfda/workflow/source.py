@@ -26,7 +26,7 @@ from monai_sfda.evaluation.summary import summarise
 from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.release import MINIMUM_SUBJECTS, Release
 from monai_sfda.workflow.configuration import current_configuration
-from monai_sfda.workflow.target import warn_of_finished_run
+from monai_sfda.workflow.run_folder import warn_of_finished_run
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ def train(
     )
     for warning in prototypes.warnings:
         logger.warning("prototypes: %s", warning)
+    inferer.stack_slices = dataset.preprocessing.stack_slices
     segmenter = Segmenter(network, dataset.preprocessing, inferer, device, keep_largest, dataset.task.labels)
     release = Release(
         task=dataset.task.name,
@@ -151,18 +152,20 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
     """Scores the held-out scans; what is kept for the release is empty with too few subjects for a mean."""
     if held_out is None:
         return {}
-    labels, scores = validation.task.labels, []
+    task, scores = validation.task, []
     with progress_bar("validate") as progress:
         mine = held_out.cases[processes.rank() :: processes.count()]
         for done, case in enumerate(mine, start=1):
             scan, label = validation.read(case)
             assert label is not None  # the validation set reads labels
-            scores += score_case(case.number, segmenter(scan), label, scan.spacing_mm, labels)
+            scores += score_case(
+                case.number, segmenter(scan), label, scan.spacing_mm, task.labels, task.regions
+            )
             progress(done, len(mine))
     scores = [score for of_process in processes.gather(scores) for score in of_process]
     summary = summarise(
         scores,
-        task=validation.task.name,
+        task=task.name,
         domain=validation.domain,
         split="val",
         cases=len(held_out.cases),
@@ -171,6 +174,7 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
             "largest_component": segmenter.keep_largest,
             "split_source": held_out.split_source,
         },
+        regions=[region.name for region in task.regions],
     )
     logger.info("validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"])
     if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:

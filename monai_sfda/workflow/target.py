@@ -5,34 +5,26 @@ bundle.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
-from monai_sfda.engines.before_after import Picture, compare_on_target
-from monai_sfda.engines.handlers import CHECKPOINT
-from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.errors import SettingError, nearest
-from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
-from monai_sfda.methods import create_method, origin
+from monai_sfda.methods import create_method, find_method
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import Release, package_versions
-from monai_sfda.workflow.bundle_folder import write_bundle
+from monai_sfda.release import Release
 from monai_sfda.workflow.configuration import current_configuration
-from monai_sfda.workflow.report import PHANTOM_MANIFEST, prototype_gaps, report_of_run
+from monai_sfda.workflow.report import prototype_gaps
+from monai_sfda.workflow.run_folder import RunResult, warn_of_finished_run, write_run_folder
 
 logger = logging.getLogger(__name__)
-NOT_JUDGED = "this version has no label-free guard: look at the report before the model is used"
 
 
 class AdaptationSettings(BaseModel):
@@ -126,6 +118,11 @@ def adapt(
         ReleaseError, DataError, SettingError, CheckpointError, OutputError: see their texts.
     """
     configuration = current_configuration()
+    if "source_data" in find_method(method).requires:
+        raise SettingError(
+            f"method '{method}' needs the source's labelled scans, and adapt.json opens none",
+            remedy="run uda.json at a site that has both data sets, or use a source-free method",
+        )
     if release is None:
         raise SettingError(
             "no release is given", remedy="add --release with the folder that train.json wrote"
@@ -168,88 +165,26 @@ def adapt(
     trainer.run()
     if not processes.is_first():
         return
-    where = trainer.state.device
-    found = compare_on_target(
-        before.to(where),
-        network,
+    write_run_folder(
+        out,
+        RunResult(
+            method=chosen,
+            before=before,
+            after=network,
+            before_sha256=loaded.model_sha256,
+            settings=trainer.describe(),
+            history=trainer.history.rows,
+            labels_read=labels_read,
+            reasons=gaps,
+            prototypes=loaded.prototypes,
+            more={"release_sha256": loaded.sha256, "structures_without_prototype": loaded.without_prototype},
+        ),
         dataset,
-        loaded.prototypes,
-        device=where,
+        device=trainer.state.device,
         batch_size=batch_size,
         seed=seed,
+        configuration=configuration,
+        bundle_root=Path(bundle_root),
+        release=Path(release),
     )
-    weights = weights_file(network)
-    adapted_sha256 = hashlib.sha256(weights).hexdigest()
-    listed = dataset.list()
-    record = {
-        "schema_version": 1,
-        "task": task.name,
-        "domain": dataset.domain,
-        "modalities": {"source": task.source.modality, "target": task.target.modality},
-        "phantom": is_phantom(dataset.root),
-        "method": chosen.name,
-        "title": chosen.title,
-        "source": chosen.source,
-        "method_origin": origin(type(chosen)),
-        "settings": trainer.describe(),
-        "release_sha256": loaded.sha256,
-        "source_model_sha256": loaded.model_sha256,
-        "adapted_sha256": adapted_sha256,
-        "model_sha256": adapted_sha256,
-        "target_images": len(listed.cases),
-        "target_subjects": len({case.subject for case in listed.cases}),
-        "split": listed.split,
-        "split_source": listed.split_source,
-        "split_missing_subjects": len(listed.missing),
-        "structures_without_prototype": loaded.without_prototype,
-        "data_warnings": [*listed.warnings, *dataset.doubts],
-        "target_labels_read": bool(labels_read),
-        "target_labels_used": list(labels_read),
-        "verdict": "unsure",
-        "reasons": [NOT_JUDGED]
-        + [f"a benchmark: the method read target labels ({what})" for what in labels_read]
-        + gaps,
-        **found.record,
-        "history": [{"iteration": i, "name": n, "value": v} for i, n, v in trainer.history.rows],
-        "versions": package_versions(),
-        "intended_use": "research; not for diagnosis",
-    }
-    write_case_numbers(out, listed.cases, dataset.root)
-    write_atomically(out / "adapted.pt", weights)
-    write_atomically(out / "model.pt", weights)
-    write_pictures(out / "figures", found.pictures)
-    write_bundle(out / "bundle", Path(bundle_root), configuration, out / "model.pt", Path(release))
-    write_json(out / "adaptation.json", record)
-    report_of_run(out)
     trainer.finish()
-    logger.info(
-        "adapted by %s on %d scans; report.html, model.pt and bundle/ are in the output folder",
-        chosen.name,
-        len(listed.cases),
-    )
-
-
-def warn_of_finished_run(folder: Path, product: str) -> None:
-    """Says that a finished run's results will be replaced, which stay until the new ones are whole."""
-    if (folder / product).exists() and not (folder / CHECKPOINT).is_file():
-        logger.warning("output_dir holds a finished run: its results stay until this one's replace them")
-
-
-def is_phantom(folder: Path) -> bool:
-    """Whether the scans of a folder are phantoms that this package wrote."""
-    places = [folder.resolve(), *folder.resolve().parents][:5]
-    return any((place / PHANTOM_MANIFEST).is_file() for place in places)
-
-
-def weights_file(network: torch.nn.Module) -> bytes:
-    """A bare state dict as the bytes of a file."""
-    return tensor_file({name: t.detach().cpu() for name, t in network.state_dict().items()})
-
-
-def write_pictures(folder: Path, pictures: list[Picture]) -> None:
-    """The pictures and their captions, as a folder that the report is made from."""
-    with whole_folder(folder) as beside:
-        for picture in pictures:
-            (beside / f"{picture.name}.png").write_bytes(picture.png)
-        captions = {f"{picture.name}.png": picture.caption for picture in pictures}
-        (beside / "captions.json").write_text(json.dumps(captions, indent=2) + "\n", encoding="utf-8")

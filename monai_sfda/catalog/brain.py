@@ -1,0 +1,93 @@
+"""Brain tumours of BraTS: from one MR sequence to another, from high- to low-grade gliomas (OSUDA's tasks).
+
+Stored labels: 1 necrotic and non-enhancing core, 2 oedema, 4 enhancing tumour (3 since 2023).
+"""
+
+from __future__ import annotations
+
+from monai_sfda.catalog.definitions import (
+    Domain,
+    Intensity,
+    LabelRange,
+    Region,
+    SeededSplit,
+    Structure,
+    Task,
+)
+
+# The images are skull stripped to exactly 0, so that statistics are those of the brain.
+_BRAIN = Intensity(percentiles=(0.0, 99.5), nonzero=True)
+_SEQUENCES = {
+    name: f"BraTS {title} MR"
+    for name, title in (("t1", "T1"), ("t1ce", "T1 with contrast agent"), ("t2", "T2"), ("flair", "FLAIR"))
+}
+_HALVES = "ours, by subject, seeded: one half is the source, the other the target, each 80% to train"
+_GRADES = "ours, by subject, seeded: 75% train"
+
+
+def _half(modality: str, part: int) -> Domain:
+    """One of two halves of the subjects, of both grades; the paper has the data unpaired and 80/20."""
+    return Domain(
+        dataset="brats",
+        modality=modality,
+        kind="MR",
+        title=_SEQUENCES[modality],
+        label_values=(LabelRange(1, 4, 1),),
+        other_values=(0,),
+        splits=SeededSplit(0.8, 0.0 if part else 0.2, 0.2 if part else 0.0, part=part, parts=2),
+        split_source=_HALVES,
+        intensity=_BRAIN,
+        modalities=_SEQUENCES,
+    )
+
+
+def _of_grade(grade: str, title: str, splits: SeededSplit) -> Domain:
+    return Domain(
+        dataset="brats",
+        modality=grade,
+        kind="MR",
+        title=title,
+        label_values=(LabelRange(1, 1, 1), LabelRange(2, 2, 2), LabelRange(3, 4, 3)),
+        other_values=(0,),
+        splits=splits,
+        split_source=_GRADES,
+        intensity=_BRAIN,
+        channels=("t1", "t1ce", "t2", "flair"),
+    )
+
+
+_PIXEL_SIZE_MM = 240 / 128  # the whole field of view of 240 mm in 128 pixels: nothing is cut off
+
+BRAIN_MODALITY = Task(
+    name="brain_modality",
+    title="Whole brain tumour, BraTS T2 to another MR sequence",
+    bundle="brain_brats_modality_sfda",
+    structures=(Structure("whole_tumour", 1, (230, 90, 90), ("108369006", "Neoplasm")),),
+    source=_half("t2", 0),
+    target=_half("flair", 1),
+    stack_slices=1,
+    pixel_size_mm=_PIXEL_SIZE_MM,
+    image_size=128,
+    phantoms="brain",
+)
+
+BRAIN_GRADE = Task(
+    name="brain_grade",
+    title="Brain tumour compartments, BraTS high to low grade",
+    bundle="brain_brats_grade_sfda",
+    structures=(
+        Structure("necrotic_non_enhancing_core", 1, (230, 90, 90), ("6574001", "Necrosis")),
+        Structure("oedema", 2, (90, 180, 220), ("79654002", "Edema")),
+        Structure("enhancing_tumour", 3, (240, 200, 80), ("108369006", "Neoplasm")),
+    ),
+    source=_of_grade("HGG", "BraTS high-grade glioma MR", SeededSplit(0.75, 0.25, 0.0)),
+    target=_of_grade("LGG", "BraTS low-grade glioma MR", SeededSplit(0.75, 0.0, 0.25)),
+    stack_slices=1,
+    pixel_size_mm=_PIXEL_SIZE_MM,
+    image_size=128,
+    phantoms="brain",
+    regions=(
+        Region("whole_tumour", (1, 2, 3)),
+        Region("tumour_core", (1, 3)),
+    ),
+)

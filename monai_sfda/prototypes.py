@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from monai_sfda.catalog import IGNORED
 from monai_sfda.errors import ReleaseError, SettingError
 
 # When a class has too few pixels above rho, the next lower threshold is tried. Ours: no published code
@@ -94,9 +95,12 @@ class PrototypeFit:
         Args:
             z: (N, D) embeddings.
             probabilities: (N, K) of the source classifier.
-            label: (N,) integer classes.
+            label: (N,) integer classes; pixels that are `IGNORED` are left out.
             subject: who they come from; only the number of subjects of a class is ever released.
         """
+        known = label != IGNORED
+        if not bool(known.all()):
+            z, probabilities, label = z[known], probabilities[known], label[known]
         label = label.long()
         confidence, predicted = probabilities.max(dim=1)
         self._pixels += torch.bincount(label, minlength=self.num_classes).double().cpu()

@@ -10,6 +10,8 @@ from monai_sfda.catalog.abdomen import ABDOMEN
 from monai_sfda.catalog.brain import BRAIN_GRADE, BRAIN_MODALITY
 from monai_sfda.catalog.cardiac import CARDIAC
 from monai_sfda.catalog.definitions import (
+    BACKGROUND,
+    IGNORED,
     Domain,
     Intensity,
     LabelRange,
@@ -17,13 +19,19 @@ from monai_sfda.catalog.definitions import (
     SeededSplit,
     Structure,
     Task,
+    without_background,
 )
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
 from monai_sfda.catalog.spine import SPINE
+from monai_sfda.catalog.street import STREET, STREET_SYNTHIA_13, STREET_SYNTHIA_16
 from monai_sfda.errors import SettingError, nearest
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (CARDIAC, ABDOMEN, BRAIN_MODALITY, BRAIN_GRADE, SPINE, SOFT_TISSUE)
+    task.name: task
+    for task in (
+        *(CARDIAC, ABDOMEN, BRAIN_MODALITY, BRAIN_GRADE, SPINE),
+        *(STREET, STREET_SYNTHIA_16, STREET_SYNTHIA_13, SOFT_TISSUE),
+    )
 }
 
 
@@ -44,11 +52,16 @@ def find_task(name: str | Task) -> Task:
 
 __all__ = [
     "ABDOMEN",
+    "BACKGROUND",
     "BRAIN_GRADE",
     "BRAIN_MODALITY",
     "CARDIAC",
+    "IGNORED",
     "SOFT_TISSUE",
     "SPINE",
+    "STREET",
+    "STREET_SYNTHIA_13",
+    "STREET_SYNTHIA_16",
     "TASKS",
     "Domain",
     "Intensity",
@@ -58,4 +71,5 @@ __all__ = [
     "Structure",
     "Task",
     "find_task",
+    "without_background",
 ]

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from monai_sfda.errors import SettingError, nearest
 
+BACKGROUND = "background"
+IGNORED = 255
+"""Class of pixels that nobody has named: no loss, no statistic and no score counts them."""
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -15,15 +19,16 @@ class Structure:
 
     Attributes:
         name: as the field writes it, lower case with underscores; used in files, tables and clients.
-        index: its contiguous label, from 1; background is 0.
+        index: its contiguous label, from 1; background is 0. In a task of pictures, which has no background,
+            from 0.
         color: red, green, blue in 0..255 for overlays.
-        snomed: SNOMED CT code and meaning, for DICOM segmentations.
+        snomed: SNOMED CT code and meaning, for DICOM segmentations; None for what is no anatomy.
     """
 
     name: str
     index: int
     color: tuple[int, int, int]
-    snomed: tuple[str, str]
+    snomed: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,14 @@ class Intensity:
         clip: after normalisation, values beyond this many standard deviations are clipped; None for no clip.
         nonzero: percentiles, mean and deviation are those of the voxels that are not 0, for scans whose
             background is exactly 0, as after skull stripping.
+        fixed: mean and standard deviation that take the place of the scan's own; None for its own.
     """
 
     window: tuple[float, float] | None = None
     percentiles: tuple[float, float] | None = None
     clip: float | None = 3.0
     nonzero: bool = False
+    fixed: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,10 +129,11 @@ class Domain:
     Attributes:
         dataset: name of the reader (`brats`, `btcv`, `chaos` ...).
         modality: the modality's name within the data set, e.g. `T2SPIR`; what the reader looks for.
-        kind: `MR` or `CT`.
+        kind: `MR`, `CT` or `picture`.
         title: for people.
         label_values: stored label values of the classes used.
         other_values: stored values that are known and count as background.
+        ignored_values: stored values that are known and count as `IGNORED`.
         splits: official subject ids by `train`, `val` and `test`, or the rule for a data set without.
         split_source: where the split comes from, for reports.
         intensity: preprocessing of the intensities.
@@ -147,6 +155,7 @@ class Domain:
     crop_margin_mm: float | None = None
     modalities: Mapping[str, str] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
+    ignored_values: tuple[int, ...] = ()
 
     def splits_of(self, found: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """Subject ids by split: the official ones, or by the rule from those that were found."""
@@ -183,6 +192,8 @@ class Task:
         baselines: label-free reference segmentations that a report must show beside the model.
         regions: unions of structures that are scored beside them.
         phantoms: name of its phantoms (`PHANTOM_TASKS`), where several tasks share them; None: the task's.
+        pictures: colour pictures instead of scans. A picture is one slice of three channels without a size in
+            mm, resampled to the network's size whatever its own; every pixel has a class or is ignored.
     """
 
     name: str
@@ -204,10 +215,13 @@ class Task:
         """What its phantoms are called."""
         return self.phantoms or self.name
 
+    pictures: bool = False
+
     @property
     def labels(self) -> dict[str, int]:
-        """Class names to contiguous indices, background first."""
-        return {"background": 0} | {s.name: s.index for s in self.structures}
+        """Class names to contiguous indices, background first where there is one."""
+        background = {} if self.pictures else {BACKGROUND: 0}
+        return background | {s.name: s.index for s in self.structures}
 
     def with_regions(self, volumes: Mapping[str, float]) -> dict[str, float]:
         """Volumes of the structures by name, and those of the regions, which are their sums."""
@@ -229,3 +243,12 @@ class Task:
         return replace(
             self, source=self.source.with_modality(source), target=self.target.with_modality(target)
         )
+
+
+def without_background(labels: Mapping[str, int]) -> dict[str, int]:
+    """Names and indices of the structures alone.
+
+    >>> without_background({"background": 0, "liver": 1}), without_background({"road": 0})
+    ({'liver': 1}, {'road': 0})
+    """
+    return {name: index for name, index in labels.items() if name != BACKGROUND}

@@ -26,7 +26,7 @@ class CachedVolume:
         label: (S, 1, H, W) uint8, or None.
         num_slices: S.
         plane_shape: (H', W') of the resampled slices before they were padded or cut to (H, W).
-        voxel_ml: volume of one resampled voxel, ml.
+        voxel_ml: volume of one resampled voxel, ml; None for a picture.
         doubt: why its values look like those of another modality; None where they do not.
     """
 
@@ -35,7 +35,7 @@ class CachedVolume:
     label: Tensor | None
     num_slices: int
     plane_shape: tuple[int, int]
-    voxel_ml: float
+    voxel_ml: float | None
     doubt: str | None = None
 
     @property
@@ -62,7 +62,7 @@ class _Written:
     label: tuple[int, ...] | None
     num_slices: int
     plane_shape: tuple[int, int]
-    voxel_ml: float
+    voxel_ml: float | None
     doubt: str | None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_sfda.catalog import LabelRange, Task
+from monai_sfda.catalog import BACKGROUND, IGNORED, LabelRange, Task
 from monai_sfda.data.case import Case
 from monai_sfda.errors import DataError, NoScansError, nearest
 
@@ -212,6 +212,7 @@ def _stored_labels(labels: Any, task: Task, path: Path) -> tuple[LabelRange, ...
         pairs = [(value, int(key)) for key, value in labels.items()]
     else:
         pairs = list(labels.items())
+    known = task.labels | ({"ignored": IGNORED} if task.pictures else {})
     for name, value in pairs:
         values = value if isinstance(value, list) and value else [value]
         if any(isinstance(v, bool) or not isinstance(v, int) for v in values):
@@ -220,10 +221,10 @@ def _stored_labels(labels: Any, task: Task, path: Path) -> tuple[LabelRange, ...
                 remedy="give an integer, or a list of integers that all mean it",
                 path=path,
             )
-        if name not in task.labels:
+        if name not in known:
             raise DataError(
                 f"the label '{name}' is none of the task's",
-                remedy=f"the nearest of {task.name}: {', '.join(nearest(name, task.labels))}",
+                remedy=f"the nearest of {task.name}: {', '.join(nearest(name, known))}",
                 path=path,
             )
     stored = {name: value if isinstance(value, list) else [value] for name, value in pairs}
@@ -232,13 +233,14 @@ def _stored_labels(labels: Any, task: Task, path: Path) -> tuple[LabelRange, ...
         raise DataError(
             f"'labels' lacks {', '.join(missing)}", remedy="name every structure of the task", path=path
         )
-    stored.setdefault("background", [0])
+    if not task.pictures:
+        stored.setdefault(BACKGROUND, [0])
     everything = [value for values in stored.values() for value in values]
     if len(set(everything)) < len(everything) or len(pairs) != len({name for name, _ in pairs}):
         raise DataError(
             "'labels' gives one value to two names", remedy="give each class a value of its own", path=path
         )
-    return tuple(LabelRange(v, v, task.labels[name]) for name, values in stored.items() for v in values)
+    return tuple(LabelRange(v, v, known[name]) for name, values in stored.items() for v in values)
 
 
 def _shared_subjects(content: Mapping[str, Any], domain: str, split: str, path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_sfda.catalog import Domain, LabelRange, Task
+from monai_sfda.catalog import IGNORED, Domain, LabelRange, Task
 from monai_sfda.data.case import Case
 from monai_sfda.data.checks import affine_difference, check_affine, describe_shape, same_affine
 from monai_sfda.data.scan import Scan
@@ -69,7 +69,11 @@ def read_label_volume(path: Path, scan: Scan) -> NDArray[Any]:
 
 
 def to_classes(
-    stored: NDArray[Any], ranges: Sequence[LabelRange], background: Sequence[int], path: Path
+    stored: NDArray[Any],
+    ranges: Sequence[LabelRange],
+    background: Sequence[int],
+    path: Path,
+    ignored: Sequence[int] = (),
 ) -> NDArray[np.uint8]:
     """Stored label values as contiguous classes, uint8, of the same shape.
 
@@ -78,6 +82,7 @@ def to_classes(
         ranges: which values mean which class; the first that fits counts.
         background: further values that mean background.
         path: the file, for messages.
+        ignored: values that mean `IGNORED`, unless a range has them.
 
     Raises:
         DataError: when values are not finite, not integers, or unknown; the message lists them.
@@ -90,11 +95,13 @@ def to_classes(
         match = next((r.index for r in ranges if r.low <= value <= r.high), None)
         if match is not None:
             classes[index] = match
+        elif value in ignored:
+            classes[index] = IGNORED
         elif value not in background:
             unknown.append(value)
     if unknown:
         known = [f"{r.low}" if r.low == r.high else f"{r.low} to {r.high}" for r in ranges]
-        known += [str(v) for v in background if not any(r.low <= v <= r.high for r in ranges)]
+        known += [str(v) for v in (*background, *ignored) if not any(r.low <= v <= r.high for r in ranges)]
         raise DataError(
             f"unknown label values ({_enumerate(unknown)})",
             remedy="correct the label, or name the value under 'labels' of a datalist, as background "

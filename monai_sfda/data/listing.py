@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Protocol
 
 from monai_sfda.catalog import Domain, Task
-from monai_sfda.data import brats, btcv, chaos, ibsi, ivdm3seg, mmwhs
+from monai_sfda.data import brats, btcv, chaos, ibsi, ivdm3seg, mmwhs, street
 from monai_sfda.data.case import Case, with_unique_names
 from monai_sfda.data.channels import find_channel_scans
 from monai_sfda.data.checks import check_folder
 from monai_sfda.data.datalist import SPLIT_KEYS, read_datalist
+from monai_sfda.data.dicom_headers import files_below
 from monai_sfda.data.folder import find_scans
 from monai_sfda.data.layout import FoundScan
+from monai_sfda.data.picture import find_pictures
 from monai_sfda.data.reading import CaseSummary, check_cases, read_case
 from monai_sfda.data.writing import write_segmentation
 from monai_sfda.errors import DataError, NoScansError, SettingError, nearest, report_errors_relative_to
@@ -44,9 +46,12 @@ _LAYOUTS: dict[str, _Layout] = {
     "brats": brats,
     "btcv": btcv,
     "chaos": chaos,
+    "cityscapes": street.CITYSCAPES,
+    "gta5": street.GTA5,
     "ibsi": ibsi,
     "ivdm3seg": ivdm3seg,
     "mmwhs": mmwhs,
+    "synthia": street.SYNTHIA,
 }
 
 
@@ -121,19 +126,26 @@ def list_cases(
         return _official(side, split, dataset_dir, labels=labels)
 
 
-def list_folder(folder: Path, channels: Sequence[str] = ()) -> CaseList:
+def list_folder(folder: Path, channels: Sequence[str] = (), *, pictures: bool = False) -> CaseList:
     """All scans of a plain folder, without labels; see `monai_sfda.data.folder.find_scans`.
 
     Args:
-        folder: of scans.
+        folder: to look through, subfolders too.
         channels: where a scan is several files, see `monai_sfda.data.channels.find_channel_scans`.
+        pictures: look for colour pictures instead of scans.
 
     Raises:
         DataError: when the folder is missing, cannot be read or holds no scan.
     """
     folder = Path(folder)
     with report_errors_relative_to(folder):
-        scans, warnings = find_channel_scans(folder, channels) if channels else find_scans(folder)
+        check_folder(folder)
+        if pictures:
+            scans, warnings = find_pictures(folder, list(files_below(folder)))
+        elif channels:
+            scans, warnings = find_channel_scans(folder, channels)
+        else:
+            scans, warnings = find_scans(folder)
     return CaseList(with_unique_names(scans), tuple(warnings), "all", "all scans of the folder given")
 
 

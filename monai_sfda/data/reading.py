@@ -26,6 +26,7 @@ from monai_sfda.data.checks import (
 from monai_sfda.data.dicom import read_grid, read_series, scan_headers, slice_grid
 from monai_sfda.data.dicom_headers import read_headers
 from monai_sfda.data.labels import known_values, read_label_volume, to_classes
+from monai_sfda.data.picture import read_label_picture, read_picture
 from monai_sfda.data.plausibility import check_modality, check_not_a_mask
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.volume import read_volume
@@ -40,7 +41,7 @@ class CaseSummary:
         number: of the case.
         channels: of the scan.
         shape: voxels along each axis.
-        spacing_mm: voxel size.
+        spacing_mm: voxel size; None for a picture.
         orientation: where the voxel axes point, as in `LPS`.
         classes: contiguous classes present in the label, background left out; None where no label was read.
     """
@@ -48,7 +49,7 @@ class CaseSummary:
     number: int
     channels: int
     shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float] | None
     orientation: str
     classes: tuple[int, ...] | None
 
@@ -65,23 +66,32 @@ def read_case(
         with_label: whether the label is read; without, its path is not looked at.
 
     Returns:
-        The scan; the label (X, Y, Z) uint8, contiguous classes on the scan's own voxel grid, or None.
+        The scan; the label (X, Y, Z) uint8, contiguous classes (or `IGNORED`) on the scan's own voxel grid,
+        or None.
 
     Raises:
         DataError: when an input is missing, damaged or unfit; names the file, the value and the remedy.
     """
     side = task.domain(domain)
     with nullcontext() if case.root is None else report_errors_relative_to(case.root):
-        channels = [_read_channel(case, path, side.kind) for path in case.image]
-        scan = _stack(channels, case.image)
+        if task.pictures:
+            scan = read_picture(case.image[0])
+        else:
+            channels = [_read_channel(case, path, side.kind) for path in case.image]
+            scan = _stack(channels, case.image)
         if not with_label:
             return scan, None
         if case.label is None:
             raise DataError(
                 "no label is listed for the scan", remedy="list cases with their labels", path=case.image[0]
             )
-        stored = _read_stored_label(case, case.label, scan)
-        return scan, to_classes(stored, *known_values(case, task, side), path=case.label)
+        if task.pictures:
+            stored = read_label_picture(case.label, scan, case.reader)
+        else:
+            stored = _read_stored_label(case, case.label, scan)
+        return scan, to_classes(
+            stored, *known_values(case, task, side), path=case.label, ignored=side.ignored_values
+        )
 
 
 def check_cases(
@@ -141,7 +151,7 @@ def inspect_cases(
     def inspect(case: Case) -> CaseSummary | DataError:
         """One case's summary or error."""
         try:
-            return _summary(case, *read_case(case, task, domain, with_label=with_label))
+            return _summary(case, task, *read_case(case, task, domain, with_label=with_label))
         except DataError as error:
             return error
 
@@ -173,14 +183,15 @@ def raise_first(errors: Sequence[DataError], scans: int) -> None:
     raise DataError(first.what + more, remedy=first.remedy, path=first.path, root=first.root) from first
 
 
-def _summary(case: Case, scan: Scan, label: NDArray[np.uint8] | None) -> CaseSummary:
+def _summary(case: Case, task: Task, scan: Scan, label: NDArray[np.uint8] | None) -> CaseSummary:
+    structures = {s.index for s in task.structures}
     return CaseSummary(
         number=case.number,
         channels=scan.array.shape[0],
         shape=scan.shape,
-        spacing_mm=scan.spacing_mm,
+        spacing_mm=None if task.pictures else scan.spacing_mm,
         orientation="".join(nib.aff2axcodes(scan.affine)),
-        classes=None if label is None else tuple(int(v) for v in np.unique(label) if v),
+        classes=None if label is None else tuple(int(v) for v in np.unique(label) if int(v) in structures),
     )
 
 

@@ -56,7 +56,9 @@ class ScanDataset(Dataset[dict[str, Any]]):
         if self._list is None:
             with report_errors_relative_to(self.folder):
                 if self.split is None:
-                    self._list = list_folder(self.folder, self.task.domain(self.domain).channels)
+                    self._list = list_folder(
+                        self.folder, self.task.domain(self.domain).channels, pictures=self.task.pictures
+                    )
                 else:
                     self._list = list_cases(
                         self.task,

@@ -52,6 +52,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         images: a plain folder of scans that replaces both; its scans have no labels.
         labels: whether labels are read. Without, no label file is ever opened.
         image_size: (H, W) of the stacks, in pixels; smaller slices are padded, larger ones cut at the centre.
+            Pictures are resampled to it.
         pixel_size_mm: in-plane pixel size.
         stack_slices: n, slices a stack.
         slice_axis: None for the task's own.
@@ -97,6 +98,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             pixel_size_mm=pixel_size_mm,
             stack_slices=stack_slices,
             slice_axis=slice_axis,
+            image_size=self.image_size,
         )
         self.threads = threads
         self.doubts: builtins.list[str] = []
@@ -118,7 +120,9 @@ class StackDataset(Dataset[dict[str, Any]]):
         if self._list is None:
             with report_errors_relative_to(self.root):
                 if self.images is not None:
-                    self._list = list_folder(self.images, self.task.domain(self.domain).channels)
+                    self._list = list_folder(
+                        self.images, self.task.domain(self.domain).channels, pictures=self.task.pictures
+                    )
                 else:
                     self._list = list_cases(
                         self.task,
@@ -204,14 +208,17 @@ class StackDataset(Dataset[dict[str, Any]]):
         if label is not None:
             slices = self._centre(pad_plane(data["label"], self.image_size, 0)[0]).contiguous()
         grid: SliceGrid = data["grid"]
-        scan_voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
+        voxel_ml = None
+        if not self.task.pictures:
+            scan_voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
+            voxel_ml = scan_voxel_ml * math.prod(grid.plane_shape) / math.prod(grid.sampled_shape)
         return CachedVolume(
             case,
             clamp_edges(self._centre(padded), n),
             slices,
             num_slices=image.shape[0],
             plane_shape=grid.sampled_shape,
-            voxel_ml=scan_voxel_ml * math.prod(grid.plane_shape) / math.prod(grid.sampled_shape),
+            voxel_ml=voxel_ml,
             doubt=doubt(scan.array, self.task.domain(self.domain).kind),
         )
 
@@ -253,14 +260,14 @@ class StackDataset(Dataset[dict[str, Any]]):
         return self._volumes
 
     def presence(self) -> NDArray[np.bool_] | None:
-        """(slices, foreground classes): which classes a slice's label shows; None without labels."""
+        """(slices, structures): which structures a slice's label shows; None without labels."""
         if not self.labels:
             return None
         classes = len(self.task.structures)
         rows = [
-            (volume.label == k).flatten(1).any(dim=1).numpy()
+            (volume.label == structure.index).flatten(1).any(dim=1).numpy()
             for volume in self.volumes
-            for k in range(1, classes + 1)
+            for structure in self.task.structures
             if volume.label is not None
         ]
         per_volume = [np.stack(rows[i : i + classes], axis=1) for i in range(0, len(rows), classes)]

@@ -15,6 +15,7 @@ from monai_sfda.engines.signals import TargetSurvey, survey_target
 from monai_sfda.evaluation.embedding import ClassGaussians
 from monai_sfda.evaluation.embedding_figure import EMBEDDING_CAPTION, EMBEDDING_FIGURE, embedding_figure
 from monai_sfda.evaluation.figures import choose_slices, overlay_grid
+from monai_sfda.evaluation.picture_figure import colours_of, picture_grid
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import Prototypes
 
@@ -36,7 +37,7 @@ class BeforeAfter:
     """What both networks say of the target.
 
     Attributes:
-        record: `signals`, `volumes_ml` and `volumes_cut_cases`, as they stand in `adaptation.json`.
+        record: `signals`, and for scans `volumes_ml` and `volumes_cut_cases`, as in `adaptation.json`.
         pictures: slices of a few scans, and the embeddings where there are prototypes.
     """
 
@@ -72,9 +73,10 @@ def compare_on_target(
     )
     record = {
         "signals": {"before": first.signals(), "after": second.signals()},
-        "volumes_ml": {"before": _rounded(first), "after": _rounded(second)},
-        "volumes_cut_cases": [volume.case.number for volume in dataset.volumes if volume.is_cut],
     }
+    if not dataset.task.pictures:
+        record["volumes_ml"] = {"before": _rounded(first), "after": _rounded(second)}
+        record["volumes_cut_cases"] = [volume.case.number for volume in dataset.volumes if volume.is_cut]
     pictures = [_slices_of(place, dataset, first, second) for place in pictured]
     if prototypes is not None:
         pictures.append(_embeddings(prototypes, dataset, first, second))
@@ -99,6 +101,21 @@ def _slices_of(place: int, dataset: StackDataset, before: TargetSurvey, after: T
     """Slices of one scan, chosen by the predicted areas."""
     volume, axis = dataset.volumes[place], dataset.preprocessing.slice_axis
     first, second = before.segmentations[place], after.segmentations[place]
+    case = volume.case.number
+    caption = f"Adaptation scan A{case}: the scan, the source model (before), the adapted model (after)"
+    if dataset.task.pictures:
+        fixed = dataset.preprocessing.intensity.fixed or (0.0, 1.0)
+        shown = (volume.image[:, 0].numpy() * fixed[1] + fixed[0]).clip(0, 255).transpose(1, 2, 0)
+        structures = dataset.task.structures
+        png = picture_grid(
+            [
+                ("picture", [shown.astype(np.uint8)]),
+                ("before", [colours_of(first[0], structures)]),
+                ("after", [colours_of(second[0], structures)]),
+            ],
+            structures,
+        )
+        return Picture(f"case_{case:03d}", caption.replace("scan", "picture"), png)
     in_volume = np.moveaxis(np.where(second > 0, second, first), 0, axis)
     slices = choose_slices(in_volume, SLICES_A_CASE, axis=axis)
     reach = dataset.preprocessing.stack_slices // 2
@@ -116,8 +133,6 @@ def _slices_of(place: int, dataset: StackDataset, before: TargetSurvey, after: T
         axis=axis,
         row_titles=[f"slice {s + 1}" for s in slices],
     )
-    case = volume.case.number
-    caption = f"Adaptation scan A{case}: the scan, the source model (before), the adapted model (after)"
     return Picture(f"case_{case:03d}", caption, png)
 
 

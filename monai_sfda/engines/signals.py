@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_sfda.catalog import without_background
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.pixel_sample import PixelSample
 from monai_sfda.networks import SegmentationNetwork
@@ -28,7 +29,7 @@ class TargetSurvey:
         entropy: mean over pixels of -sum_k p_k log p_k, nats.
         class_ratio: structure, background included, to the mean of its predicted probability over pixels.
         volumes_ml: case number to structure or region to predicted volume: pixels of the resampled slices
-            inside the scan's field of view, times the volume of a resampled voxel, ml.
+            inside the scan's field of view, times the volume of a resampled voxel, ml. Pictures have none.
         segmentations: place in the list of volumes to its predicted classes (S, H, W), for the volumes asked
             for.
         embeddings: (N, D) of a random sample of pixels inside the field of view, the same number a class.
@@ -92,9 +93,11 @@ def survey_target(
                 if place in keep:
                     kept.append(classes.to(torch.uint8))
             slices += volume.num_slices
-            volumes_ml[volume.case.number] = dataset.task.with_regions(
-                {name: float(counts[i]) * volume.voxel_ml for name, i in labels.items() if i != 0}
-            )
+            if volume.voxel_ml is not None:
+                structures = without_background(labels)
+                volumes_ml[volume.case.number] = dataset.task.with_regions(
+                    {name: float(counts[i]) * volume.voxel_ml for name, i in structures.items()}
+                )
             if kept:
                 segmentations[place] = torch.cat(kept).numpy()
     points, point_classes = sample.result()

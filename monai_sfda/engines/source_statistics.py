@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from monai_sfda import processes
+from monai_sfda.catalog import IGNORED
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import PrototypeFit
@@ -66,16 +67,20 @@ def fit_prototypes(
 def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio | None:
     """Share of each class in each subject's pixels, and in its slices that show the class, over subjects.
 
+    Ignored pixels do not count.
+
     None with fewer than `MINIMUM_SUBJECTS`: a mean of one subject is that subject's value.
     """
     slices: dict[str, list[torch.Tensor]] = {}
     for volume in dataset.volumes:
         if volume.label is not None:
-            of_slice = [torch.bincount(plane.flatten(), minlength=num_classes) for plane in volume.label]
+            of_slice = [
+                torch.bincount(plane[plane != IGNORED], minlength=num_classes) for plane in volume.label
+            ]
             slices.setdefault(volume.case.subject, []).append(torch.stack(of_slice).double())
     if len(slices) < MINIMUM_SUBJECTS:
         return None
-    shares = [counts / counts.sum(1, keepdim=True) for counts in map(torch.cat, slices.values())]
+    shares = [counts / counts.sum(1, keepdim=True).clamp_min(1) for counts in map(torch.cat, slices.values())]
     ratios = torch.stack([share.mean(0) for share in shares])
     return ClassRatio(
         tuple(ratios.mean(0).tolist()),

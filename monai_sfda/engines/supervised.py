@@ -147,7 +147,8 @@ class SupervisedTrainer(StepTrainer):
         weighted = self.settings.loss == "weighted_cross_entropy"
         losses = {"cross_entropy": segmentation_cross_entropy(logits, batch["label"], weighted=weighted)}
         if self.settings.loss == "dice_cross_entropy":
-            losses["dice"] = soft_dice_loss(logits, batch["label"])
+            background = not self.dataset.task.pictures
+            losses["dice"] = soft_dice_loss(logits, batch["label"], background=background)
         return losses
 
     def describe(self) -> dict[str, Any]:

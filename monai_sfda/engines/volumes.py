@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_sfda.catalog import Task
+from monai_sfda.catalog import BACKGROUND, Task, without_background
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import write_segmentation
+from monai_sfda.data.picture import write_label_picture
 from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.scans import ScanDataset
@@ -56,6 +57,11 @@ class Segmenter:
     labels: dict[str, int]
 
     def __post_init__(self) -> None:
+        if self.keep_largest and BACKGROUND not in self.labels:
+            raise SettingError(
+                "largest_component leaves background behind, and the task has none",
+                remedy="leave largest_component out",
+            )
         self.network = self.network.to(self.device).eval()
 
     def __call__(self, scan: Scan) -> NDArray[np.uint8]:
@@ -172,15 +178,14 @@ class VolumeEvaluator(_VolumeRun):
                         remedy="give its label",
                     )
                 segmentation = segmenter(scan)
-                scores += score_case(
-                    case.number, segmentation, label, scan.spacing_mm, task.labels, task.regions
-                )
+                spacing = None if task.pictures else scan.spacing_mm
+                scores += score_case(case.number, segmentation, label, spacing, task.labels, task.regions)
                 if "centre_blob" in task.baselines and margin is not None:
                     blob = centre_blob(scan.shape, scan.spacing_mm, margin)
                     blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels, task.regions)
                 progress(done, len(listed.cases))
         protocol = {
-            "name": "whole_volume",
+            "name": protocol_name(task),
             "largest_component": self.largest_component,
             "split_source": listed.split_source,
         }
@@ -194,6 +199,7 @@ class VolumeEvaluator(_VolumeRun):
                 cases=len(listed.cases),
                 protocol=protocol | more,
                 regions=[region.name for region in task.regions],
+                pooled=task.pictures,
             )
 
         summary = summary_of(scores) | {"checkpoint_sha256": checkpoint_sha256}
@@ -214,8 +220,9 @@ class VolumeEvaluator(_VolumeRun):
 class VolumeSegmentation(_VolumeRun):
     """Segments every scan of a folder, each on its own grid.
 
-    Writes `<name>_seg.nii.gz` a scan, `inference.json` and `cases.csv`. A bad scan does not stop the others:
-    good ones are written, bad ones listed in `inference.json`, and `run` ends with an error that counts them.
+    Writes `<name>_seg.nii.gz` a scan (`<name>_seg.png` a picture), `inference.json` and `cases.csv`. A bad
+    scan does not stop the others: good ones are written, bad ones listed in `inference.json`, and `run` ends
+    with an error that counts them.
     """
 
     def run(self) -> dict[str, Any]:
@@ -225,6 +232,7 @@ class VolumeSegmentation(_VolumeRun):
             DataError: at the end, when some scans were bad; the good ones' masks are there.
         """
         task = self.dataset.task
+        suffix = "_seg.png" if task.pictures else "_seg.nii.gz"
         segmenter = self.segmenter()
         cases = self.dataset.cases
         scans: list[dict[str, Any]] = []
@@ -239,8 +247,14 @@ class VolumeSegmentation(_VolumeRun):
                     scans.append({"case": case.number, "error": error.what, "remedy": error.remedy})
                     logger.error("case %d: %s: %s", case.number, error.what, error.remedy)
                 else:
-                    write_segmentation(self.output_dir / f"{case.name}_seg.nii.gz", segmentation, scan)
-                    entry = {"case": case.number, "volume_ml": volumes_ml(segmentation, scan, task)}
+                    entry: dict[str, Any] = {"case": case.number}
+                    mask = self.output_dir / f"{case.name}{suffix}"
+                    if task.pictures:
+                        write_label_picture(mask, segmentation)
+                        entry["share"] = shares(segmentation, task.labels)
+                    else:
+                        write_segmentation(mask, segmentation, scan)
+                        entry["volume_ml"] = volumes_ml(segmentation, scan, task)
                     unlike = doubt(scan.array, task.domain(self.dataset.domain).kind)
                     if unlike is not None:
                         entry["warning"] = unlike
@@ -256,7 +270,7 @@ class VolumeSegmentation(_VolumeRun):
             "intended_use": "research; not for diagnosis",
         }
         masks = {
-            scan["case"]: f"{case.name}_seg.nii.gz"
+            scan["case"]: f"{case.name}{suffix}"
             for case, scan in zip(cases, scans, strict=True)
             if "error" not in scan
         }
@@ -293,5 +307,17 @@ def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, task: Task) -> dict[
     labels = task.labels
     voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
     counts = np.bincount(segmentation.ravel(), minlength=max(labels.values()) + 1)
-    volumes = {name: float(counts[index]) * voxel_ml for name, index in labels.items() if index != 0}
+    structures = without_background(task.labels)
+    volumes = {name: float(counts[index]) * voxel_ml for name, index in structures.items()}
     return {name: round(volume, 3) for name, volume in task.with_regions(volumes).items()}
+
+
+def shares(segmentation: NDArray[np.uint8], labels: dict[str, int]) -> dict[str, float]:
+    """Share of each class in a picture's pixels."""
+    counts = np.bincount(segmentation.ravel(), minlength=max(labels.values()) + 1)
+    return {name: round(float(counts[index]) / segmentation.size, 6) for name, index in labels.items()}
+
+
+def protocol_name(task: Task) -> str:
+    """How a task is scored: whole volumes one by one, or the pixels of all pictures together."""
+    return "pooled_pixels" if task.pictures else "whole_volume"

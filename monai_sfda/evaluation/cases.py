@@ -120,8 +120,11 @@ def _score(row: dict[str, str]) -> StructureScore:
         case=int(row["case"]),
         structure=row["structure"],
         state=row["state"],
-        predicted_ml=_finite(row["predicted_ml"]),
-        reference_ml=_finite(row["reference_ml"]),
+        predicted_ml=None if row["predicted_ml"] == "" else _finite(row["predicted_ml"]),
+        reference_ml=None if row["reference_ml"] == "" else _finite(row["reference_ml"]),
+        predicted_voxels=int(row["predicted_voxels"]),
+        reference_voxels=int(row["reference_voxels"]),
+        common_voxels=int(row["common_voxels"]),
         **metrics,
     )
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_sfda.catalog import Region
+from monai_sfda.catalog import IGNORED, Region, without_background
 from monai_sfda.errors import DataError
 from monai_sfda.evaluation.regions import bounding_box, centre_blob, check_spacing, largest_component
 from monai_sfda.evaluation.surface import (
@@ -61,7 +61,8 @@ class StructureScore:
         hd95_mm: larger one of the two directed 95th percentiles of surface distance.
         hd_mm: Hausdorff distance, the largest surface distance either way.
         state: `defined`, `both_empty` or `one_empty`.
-        predicted_ml, reference_ml: volumes.
+        predicted_ml, reference_ml: volumes; None for pictures, which have no size.
+        predicted_voxels, reference_voxels, common_voxels: |P|, |R| and |P and R|.
     """
 
     case: int
@@ -72,15 +73,18 @@ class StructureScore:
     hd95_mm: float | None
     hd_mm: float | None
     state: str
-    predicted_ml: float
-    reference_ml: float
+    predicted_ml: float | None
+    reference_ml: float | None
+    predicted_voxels: int
+    reference_voxels: int
+    common_voxels: int
 
 
 def score_case(
     case: int,
     prediction: NDArray[np.uint8],
     reference: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
+    spacing_mm: tuple[float, float, float] | None,
     labels: Mapping[str, int],
     regions: Sequence[Region] = (),
 ) -> list[StructureScore]:
@@ -89,23 +93,25 @@ def score_case(
     Args:
         case: the case's number.
         prediction: (X, Y, Z) class indices.
-        reference: (X, Y, Z) class indices by the expert, on the same grid.
-        spacing_mm: distance between neighbouring voxels along each axis, mm.
-        labels: structure names to indices; index 0 is the background and is not scored. Voxels of an index
-            that is not named count as background.
+        reference: (X, Y, Z) class indices by the expert, on the same grid. Voxels that are `IGNORED` count
+            in neither.
+        spacing_mm: distance between neighbouring voxels along each axis, mm; None for pictures, which then
+            have no distances and volumes.
+        labels: class names to indices; the background is not scored. Voxels of an index that is not named
+            count as background.
         regions: unions of structures; a voxel mistaken for another structure of a region is right in it.
 
     Raises:
         DataError: when the arrays are not whole numbers on one 3D grid, or the spacing is impossible.
     """
-    spacing = check_spacing(spacing_mm)
+    spacing = None if spacing_mm is None else check_spacing(spacing_mm)
     _check_volumes(case, prediction, reference)
-    voxel_ml = float(np.prod(spacing)) / 1000.0
-    named = {name: (index,) for name, index in labels.items() if index != 0}
+    known = reference != IGNORED
+    named: dict[str, tuple[int, ...]] = {n: (index,) for n, index in without_background(labels).items()}
     named |= {region.name: region.indices for region in regions}
     return [
         _score_structure(
-            case, name, np.isin(prediction, indices), np.isin(reference, indices), spacing, voxel_ml
+            case, name, np.isin(prediction, indices) & known, np.isin(reference, indices), spacing
         )
         for name, indices in named.items()
     ]
@@ -116,10 +122,10 @@ def _score_structure(
     structure: str,
     predicted: NDArray[np.bool_],
     actual: NDArray[np.bool_],
-    spacing_mm: tuple[float, float, float],
-    voxel_ml: float,
+    spacing_mm: tuple[float, float, float] | None,
 ) -> StructureScore:
     predicted_count, actual_count = int(np.count_nonzero(predicted)), int(np.count_nonzero(actual))
+    common = int(np.count_nonzero(predicted & actual))
     dice: float | None = None
     iou: float | None = None
     assd: float | None = None
@@ -131,15 +137,16 @@ def _score_structure(
         state, dice, iou = ONE_EMPTY, 0.0, 0.0
     else:
         state = DEFINED
-        box = bounding_box(predicted | actual)
-        predicted, actual = predicted[box], actual[box]
-        common = int(np.count_nonzero(predicted & actual))
         dice = 2.0 * common / (predicted_count + actual_count)
         iou = common / (predicted_count + actual_count - common)
+    if state == DEFINED and spacing_mm is not None:
+        box = bounding_box(predicted | actual)
+        predicted, actual = predicted[box], actual[box]
         forward, backward = directed_surface_distances(predicted, actual, spacing_mm)
         assd = average_symmetric_surface_distance(forward, backward)
         hd95 = hausdorff_distance(forward, backward, percentile=95.0)
         hd = hausdorff_distance(forward, backward)
+    voxel_ml = None if spacing_mm is None else float(np.prod(spacing_mm)) / 1000.0
     return StructureScore(
         case=case,
         structure=structure,
@@ -149,8 +156,11 @@ def _score_structure(
         hd95_mm=hd95,
         hd_mm=hd,
         state=state,
-        predicted_ml=predicted_count * voxel_ml,
-        reference_ml=actual_count * voxel_ml,
+        predicted_ml=None if voxel_ml is None else predicted_count * voxel_ml,
+        reference_ml=None if voxel_ml is None else actual_count * voxel_ml,
+        predicted_voxels=predicted_count,
+        reference_voxels=actual_count,
+        common_voxels=common,
     )
 
 

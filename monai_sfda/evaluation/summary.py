@@ -29,6 +29,7 @@ def summarise(
     cases: int,
     protocol: Mapping[str, Any],
     regions: Sequence[str] = (),
+    pooled: bool = False,
 ) -> dict[str, Any]:
     """The content of `summary.json`.
 
@@ -48,6 +49,8 @@ def summarise(
         cases: how many cases the split has.
         protocol: how it was evaluated, beginning with its `name`; kept as given.
         regions: which names of `scores` are regions, unions of other structures.
+        pooled: Dice and IoU of a class from the pixels of all cases together, as Cityscapes is scored; `n` is
+            then the number of cases that show the class in either of the two, and there is no deviation.
 
     Raises:
         DataError: when there are no scores, a structure of a case is scored twice or is missing, or `cases`
@@ -59,8 +62,12 @@ def summarise(
     for metric in METRICS:
         entries = {}
         for structure in structures:
-            values = [getattr(score, metric) for score in scores if score.structure == structure]
-            entries[structure] = _statistics([value for value in values if value is not None])
+            of_structure = [score for score in scores if score.structure == structure]
+            values = [v for score in of_structure if (v := getattr(score, metric)) is not None]
+            if pooled and metric in ("dice", "iou"):
+                entries[structure] = _pooled(metric, of_structure) | {"n": len(values)}
+            else:
+                entries[structure] = _statistics(values)
         per_class = {name: entry for name, entry in entries.items() if name not in regions}
         means = [entry["mean"] for entry in per_class.values() if entry["mean"] is not None]
         summary[metric] = {"mean": float(np.mean(means)) if means else None, "per_class": per_class}
@@ -76,13 +83,22 @@ def summarise(
     one_empty = [score for score in scores if score.state == ONE_EMPTY]
     summary["one_empty"] = {
         structure: {
-            "missed": sum(s.structure == structure and s.reference_ml > 0 for s in one_empty),
-            "invented": sum(s.structure == structure and s.reference_ml == 0 for s in one_empty),
+            "missed": sum(s.structure == structure and s.reference_voxels > 0 for s in one_empty),
+            "invented": sum(s.structure == structure and s.reference_voxels == 0 for s in one_empty),
         }
         for structure in structures
     }
     summary["protocol"] = dict(protocol)
     return summary
+
+
+def _pooled(metric: str, scores: Sequence[StructureScore]) -> dict[str, float | int | None]:
+    """Dice or IoU of the pixels of all cases; None where no case shows the structure."""
+    common = sum(score.common_voxels for score in scores)
+    both = sum(score.predicted_voxels + score.reference_voxels for score in scores)
+    if both == 0:
+        return {"mean": None, "std": None}
+    return {"mean": 2 * common / both if metric == "dice" else common / (both - common), "std": None}
 
 
 def _statistics(values: list[float]) -> dict[str, float | int | None]:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_sfda import processes
+from monai_sfda.catalog import IGNORED
 from monai_sfda.errors import SettingError
 from monai_sfda.losses import draw_projections, sliced_wasserstein_distance
 from monai_sfda.methods.base import Method, StepSettings
@@ -161,7 +162,7 @@ class Alignment(Method[A]):
                     remedy="use 'predicted' or 'source'; 'oracle' is for benchmarks on labelled data",
                 )
             seen = processes.pick_rows(label.flatten().long(), chosen)
-            counts = torch.bincount(seen, minlength=len(alpha)).double().cpu()
+            counts = torch.bincount(seen[seen != IGNORED], minlength=len(alpha)).double().cpu()
             self._proportions = counts / counts.sum()
 
     def _pseudo_samples(

@@ -14,6 +14,7 @@ from monai_sfda.phantom.heart_dataset import HEART_PHANTOMS
 from monai_sfda.phantom.jobs import Job, PhantomTask, SubjectSeeds
 from monai_sfda.phantom.manifest import claim_folder, describe, mark_complete
 from monai_sfda.phantom.spine_dataset import SPINE_PHANTOMS
+from monai_sfda.phantom.street_dataset import STREET_PHANTOMS
 
 #: What there are phantoms of. The brain's bundles are tasks of their own on one data set, so its phantoms are
 #: named after the organ.
@@ -22,6 +23,7 @@ PHANTOM_TASKS: dict[str, PhantomTask] = {
     "cardiac": HEART_PHANTOMS,
     "brain": BRAIN_PHANTOMS,
     "spine": SPINE_PHANTOMS,
+    "street": STREET_PHANTOMS,
 }
 Writer = Callable[[Job, SubjectSeeds], None]
 
@@ -42,7 +44,8 @@ def write_phantoms(
     `abdomen`: source (CHAOS) and target (BTCV) subjects, who have different anatomies; ids are official ones,
     of training and test subjects in about the official proportion (see `choose_subjects`). `cardiac`: source
     and target subjects of MMWHS (MR and CT), chosen in the same way. `brain`: high- and low-grade gliomas in
-    the layout of BraTS 2018. `spine`: subjects at two times in the layout of IVDM3Seg. A folder that an
+    the layout of BraTS 2018. `spine`: subjects at two times in the layout of IVDM3Seg. `street`: drives of 16
+    scenes, drawn as a game (GTA5, SYNTHIA) and as a camera sees them (Cityscapes, by city). A folder that an
     interrupted call with the same
     settings left is completed; `phantom.json` in it says what it holds.
 

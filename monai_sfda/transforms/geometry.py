@@ -101,6 +101,7 @@ def slice_grid(
     *,
     slice_axis: int,
     pixel_size_mm: float | None,
+    plane_size: tuple[int, int] | None = None,
 ) -> SliceGrid:
     """The slice grid of a scan.
 
@@ -110,6 +111,7 @@ def slice_grid(
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         pixel_size_mm: wanted in-plane pixel size; None keeps the scan's own. The size reached differs by at
             most half a pixel over the field of view, so that its edges stay.
+        plane_size: (H', W') of every resampled slice, in place of a pixel size; None for none.
     """
     orientation = nib.orientations.io_orientation(affine)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -119,7 +121,9 @@ def slice_grid(
         turned_spacing[int(turned)] = float(spacing[stored])
     plane = [axis for axis in range(3) if axis != slice_axis]
     extent = [turned_shape[a] * turned_spacing[a] for a in plane]
-    if pixel_size_mm is None:
+    if plane_size is not None:
+        sampled = list(plane_size)
+    elif pixel_size_mm is None:
         sampled = [turned_shape[a] for a in plane]
     else:
         sampled = [max(1, round(e / pixel_size_mm)) for e in extent]
@@ -144,6 +148,7 @@ class SlicePlanesd(MapTransform):
         label_keys: classes, resampled by the nearest pixel.
         slice_axis: 0 sagittal, 1 coronal, 2 axial.
         pixel_size_mm: in-plane pixel size; None keeps the scan's own.
+        plane_size: (H', W') of every slice, in place of a pixel size.
         affine_key, grid_key: where the affine stands and the grid goes.
     """
 
@@ -153,6 +158,7 @@ class SlicePlanesd(MapTransform):
         label_keys: KeysCollection = (),
         slice_axis: int = 2,
         pixel_size_mm: float | None = None,
+        plane_size: tuple[int, int] | None = None,
         affine_key: str = "affine",
         grid_key: str = "grid",
     ) -> None:
@@ -160,6 +166,7 @@ class SlicePlanesd(MapTransform):
         self.label_keys = ensure_tuple(label_keys)
         self.slice_axis = slice_axis
         self.pixel_size_mm = pixel_size_mm
+        self.plane_size = plane_size
         self.affine_key = affine_key
         self.grid_key = grid_key
 
@@ -167,7 +174,11 @@ class SlicePlanesd(MapTransform):
         d = dict(data)
         shape = d[self.first_key(d)].shape[1:]
         grid = slice_grid(
-            shape, d[self.affine_key], slice_axis=self.slice_axis, pixel_size_mm=self.pixel_size_mm
+            shape,
+            d[self.affine_key],
+            slice_axis=self.slice_axis,
+            pixel_size_mm=self.pixel_size_mm,
+            plane_size=self.plane_size,
         )
         for key in self.key_iterator(d):
             d[key] = grid.resample(grid.to_slices(d[key]).float())

@@ -17,6 +17,8 @@ from monai_sfda.catalog import Intensity
 def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
     """Window or percentiles, then (v - mean) / standard deviation, then the clip.
 
+    Mean and standard deviation are the volume's own, or the fixed ones of `intensity`.
+
     Percentiles, mean and deviation are those of the whole volume, or, with `nonzero`, of its voxels that are
     not 0; a volume of zeros counts as a whole. A constant volume becomes zero everywhere.
 
@@ -30,8 +32,11 @@ def normalise(volume: Tensor, intensity: Intensity) -> Tensor:
     if intensity.percentiles is not None:
         low, high = np.percentile(volume[counted].numpy(), intensity.percentiles)
         volume = volume.clamp(float(low), float(high))
-    std, mean = torch.std_mean(volume[counted].double(), correction=0)
-    volume = (volume - mean.float()) / std.float().clamp_min(1e-6)
+    if intensity.fixed is not None:
+        volume = (volume - intensity.fixed[0]) / intensity.fixed[1]
+    else:
+        std, mean = torch.std_mean(volume[counted].double(), correction=0)
+        volume = (volume - mean.float()) / std.float().clamp_min(1e-6)
     return volume if intensity.clip is None else volume.clamp(-intensity.clip, intensity.clip)
 
 

@@ -79,10 +79,8 @@ def write_bundle(
             shutil.copy2(template / "LICENSE", beside / "LICENSE")
         (beside / "models").mkdir()
         shutil.copyfile(model, beside / "models" / "model.pt")
-        if release is not None:
-            for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
-                if not (release / name).is_file():
-                    continue
+        for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
+            if release is not None and (release / name).is_file():
                 shutil.copyfile(release / name, beside / "models" / f"source_{name}")
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -172,7 +172,7 @@ def _judge(result: DataCheck) -> None:
 
 
 def geometry_of(summaries: Sequence[CaseSummary]) -> str:
-    """Ranges of shape and spacing, and the orientations, in words."""
+    """Ranges of shape and spacing, and the orientations, in words; of pictures, the shape."""
     if not summaries:
         return "-"
 
@@ -181,7 +181,10 @@ def geometry_of(summaries: Sequence[CaseSummary]) -> str:
         return f"{low:g}{unit}" if low == high else f"{low:g} to {high:g}{unit}"
 
     shape = " x ".join(span([s.shape[axis] for s in summaries]) for axis in range(3))
-    spacing = " x ".join(span([round(s.spacing_mm[axis], 2) for s in summaries]) for axis in range(3))
+    spacings = [s.spacing_mm for s in summaries if s.spacing_mm is not None]
+    if not spacings:
+        return f"{shape} pixels"
+    spacing = " x ".join(span([round(s[axis], 2) for s in spacings]) for axis in range(3))
     return f"{shape} voxels; {spacing} mm; {', '.join(sorted({s.orientation for s in summaries}))}"
 
 

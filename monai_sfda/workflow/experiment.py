@@ -159,8 +159,9 @@ class Experiment:
             rows.append(result_row(title, unadapted[folder]))
         for arm in chosen:
             summary = read_summary(self.test_folder(arm) / "summary.json")
-            before = unadapted[self.unadapted_folder(arm)]
-            low, mean, high = (s["dice"]["mean"] for s in (before, summary, bound))
+            low, mean, high = (
+                s["dice"]["mean"] for s in (unadapted[self.unadapted_folder(arm)], summary, bound)
+            )
             row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
             rows.append(row | self._cost(self.run_folder(arm).name))
         rows.append(result_row(BOUND, bound) | self._cost(BOUND_RUN))

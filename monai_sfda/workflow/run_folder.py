@@ -102,7 +102,7 @@ def write_run_folder(
         "schema_version": 1,
         "task": dataset.task.name,
         "domain": dataset.domain,
-        "modalities": {name: dataset.task.domain(name).modality for name in ("source", "target")},
+        "modalities": {side: dataset.task.domain(side).modality for side in ("source", "target")},
         "phantom": is_phantom(dataset.root),
         "method": method.name,
         "title": method.title,

@@ -19,7 +19,7 @@ from monai_sfda.engines.base import seed_for
 from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
-from monai_sfda.engines.volumes import Segmenter
+from monai_sfda.engines.volumes import Segmenter, protocol_name
 from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
@@ -158,9 +158,8 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         for done, case in enumerate(mine, start=1):
             scan, label = validation.read(case)
             assert label is not None  # the validation set reads labels
-            scores += score_case(
-                case.number, segmenter(scan), label, scan.spacing_mm, task.labels, task.regions
-            )
+            spacing = None if task.pictures else scan.spacing_mm
+            scores += score_case(case.number, segmenter(scan), label, spacing, task.labels, task.regions)
             progress(done, len(mine))
     scores = [score for of_process in processes.gather(scores) for score in of_process]
     summary = summarise(
@@ -170,11 +169,12 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         split="val",
         cases=len(held_out.cases),
         protocol={
-            "name": "whole_volume",
+            "name": protocol_name(validation.task),
             "largest_component": segmenter.keep_largest,
             "split_source": held_out.split_source,
         },
         regions=[region.name for region in task.regions],
+        pooled=validation.task.pictures,
     )
     logger.info("validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"])
     if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:

@@ -11,7 +11,15 @@ from monai_sfda.methods import create_method
 from tests.builders import REPOSITORY
 
 ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters")
-OTHER_PAPERS = ("tau", "osuda", "adaent_prior", "adaent_divergence", "prior_matching")
+OTHER_PAPERS = (
+    "tau",
+    "osuda",
+    "adaent_prior",
+    "adaent_divergence",
+    "adaent_curves",
+    "adaent_maps",
+    "prior_matching",
+)
 ARMS = [(name, arm) for name, ablation in ABLATIONS.items() for arm in ablation.arms]
 
 
@@ -33,6 +41,8 @@ def test_all_takes_those_of_the_task_and_others_by_their_names():
         "tau",
         "adaent_prior",
         "adaent_divergence",
+        "adaent_curves",
+        "adaent_maps",
     ]
     with pytest.raises(SettingError, match="no paper's ablation is of task 'soft_tissue': name some of rho"):
         find_ablations(("all",), "soft_tissue")

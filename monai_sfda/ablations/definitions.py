@@ -70,7 +70,7 @@ class Arm:
         return "_".join(parts)
 
 
-Analysis = Literal["bars", "prototypes", "embedding", "responses"]
+Analysis = Literal["bars", "prototypes", "embedding", "responses", "trajectory", "entropy"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Ablation:
         arms: the ways to adapt.
         analysis: what the figure shows: `bars` the scores, `prototypes` samples of each arm's prototypes,
             `embedding` prototypes and target pixels before and after, `responses` those of the first
-            convolution.
+            convolution, `trajectory` Dice over the run, `entropy` maps of the predictions' entropy.
     """
 
     name: str

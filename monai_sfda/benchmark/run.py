@@ -16,8 +16,10 @@ from rich.console import Console
 from monai_sfda.ablations import Ablation, Arm, compare_methods
 from monai_sfda.benchmark.analysis import MEASURES, Analysis
 from monai_sfda.benchmark.embedding import prototypes_of_arms, require_umap, target_before_and_after
+from monai_sfda.benchmark.entropy_maps import entropy_before_and_after
 from monai_sfda.benchmark.responses import responses_before_and_after
 from monai_sfda.benchmark.table import Row, as_markdown, as_terminal, over_seeds
+from monai_sfda.benchmark.trajectory import dice_over_the_run
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.charts import spread_over_seeds
@@ -35,6 +37,8 @@ ANALYSES: dict[str, Callable[[Experiment, Sequence[Arm]], Analysis]] = {
     "prototypes": prototypes_of_arms,
     "embedding": target_before_and_after,
     "responses": responses_before_and_after,
+    "trajectory": dice_over_the_run,
+    "entropy": entropy_before_and_after,
 }
 
 SUPERVISED = "supervised"  # the word of --methods for the bound

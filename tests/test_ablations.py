@@ -11,7 +11,15 @@ from monai_sfda.methods import create_method
 from tests.builders import REPOSITORY
 
 ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters")
-OTHER_PAPERS = ("tau", "osuda", "adaent_prior", "adaent_divergence")
+OTHER_PAPERS = (
+    "tau",
+    "osuda",
+    "adaent_prior",
+    "adaent_divergence",
+    "adaent_curves",
+    "adaent_maps",
+    "prior_matching",
+)
 ARMS = [(name, arm) for name, ablation in ABLATIONS.items() for arm in ablation.arms]
 
 
@@ -33,6 +41,8 @@ def test_all_takes_those_of_the_task_and_others_by_their_names():
         "tau",
         "adaent_prior",
         "adaent_divergence",
+        "adaent_curves",
+        "adaent_maps",
     ]
     with pytest.raises(SettingError, match="no paper's ablation is of task 'soft_tissue': name some of rho"):
         find_ablations(("all",), "soft_tissue")
@@ -58,7 +68,10 @@ def test_methods_and_trainings_know_every_setting(name, arm):
     assert method.name == arm.method
     for key, value in arm.overrides.get("method_settings", {}).items():
         assert getattr(method.settings, key) == value
-    training = {k.removeprefix("training#"): v for k, v in arm.training.overrides.items()}
+    overrides = arm.training.overrides
+    for key, value in overrides.get("method_settings", {}).items():
+        assert getattr(method.settings, key) == value
+    training = {k.removeprefix("training#"): v for k, v in overrides.items() if k != "method_settings"}
     trained = training_settings(training).model_dump()
     for key, value in training.items():
         assert trained[key] is not None if value == {} else trained[key] == value

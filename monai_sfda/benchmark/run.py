@@ -16,8 +16,10 @@ from rich.console import Console
 from monai_sfda.ablations import Ablation, Arm, compare_methods
 from monai_sfda.benchmark.analysis import MEASURES, Analysis
 from monai_sfda.benchmark.embedding import prototypes_of_arms, require_umap, target_before_and_after
+from monai_sfda.benchmark.entropy_maps import entropy_before_and_after
 from monai_sfda.benchmark.responses import responses_before_and_after
 from monai_sfda.benchmark.table import Row, as_markdown, as_terminal, over_seeds
+from monai_sfda.benchmark.trajectory import dice_over_the_run
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.charts import spread_over_seeds
@@ -35,6 +37,8 @@ ANALYSES: dict[str, Callable[[Experiment, Sequence[Arm]], Analysis]] = {
     "prototypes": prototypes_of_arms,
     "embedding": target_before_and_after,
     "responses": responses_before_and_after,
+    "trajectory": dice_over_the_run,
+    "entropy": entropy_before_and_after,
 }
 
 SUPERVISED = "supervised"  # the word of --methods for the bound
@@ -98,16 +102,13 @@ def method_comparison(names: Sequence[str]) -> Ablation:
     `supervised` is the bound, which ends every comparison; alone it stands beside no adaptation.
 
     Raises:
-        SettingError: for an unknown method, with the nearest, or one that needs source data.
+        SettingError: for an unknown method, with the nearest.
     """
     titles: dict[str, str] = {}
     for name in names:
         if name == SUPERVISED:
             continue
-        method = find_method(name, also=(SUPERVISED,))
-        if "source_data" in method.requires:
-            raise SettingError(f"method '{name}' is not source-free", remedy="leave it out")
-        titles[name] = method.title
+        titles[name] = find_method(name, also=(SUPERVISED,)).title
     return compare_methods(titles or {NoAdaptation.name: NoAdaptation.title})
 
 

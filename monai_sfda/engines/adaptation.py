@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from torch import Tensor
 
 from monai_sfda import processes
@@ -15,10 +16,12 @@ from monai_sfda.data.stacks import StackDataset, share_of
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
+from monai_sfda.files import tensor_file, write_atomically
 from monai_sfda.methods.base import KerasAdam, Method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 
+WEIGHTS = "weights"
 logger = logging.getLogger(__name__)
 
 
@@ -32,6 +35,8 @@ class AdaptationTrainer(StepTrainer):
         method: what to do in a step.
         release: what the source site handed over.
         learning_rate: replaces the method's when not None.
+        keep_weights: how often over the run the weights are kept in `weights/epoch_NNNN.pt`, at the ends of
+            epochs evenly apart, for a benchmark's curves; None keeps none.
         options: `StepTrainer`'s.
     """
 
@@ -45,11 +50,13 @@ class AdaptationTrainer(StepTrainer):
         method: Method[Any],
         release: Release,
         learning_rate: float | None = None,
+        keep_weights: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(network, dataset, title=f"adapt ({method.name})", **options)
         self.method = method
         self.release = release
+        self.keep_weights = keep_weights
         if learning_rate is not None and not method.takes_steps:
             raise SettingError(
                 f"method '{method.name}' has no learning rate", remedy="leave learning_rate out"
@@ -104,8 +111,19 @@ class AdaptationTrainer(StepTrainer):
 
     def run(self) -> None:  # type: ignore[override]
         """Adapts to the end, and leaves in the network what the method publishes."""
+        if self.keep_weights is not None:
+            self.add_event_handler(Events.EPOCH_COMPLETED, self._keep)
         super().run()
         self.method.finish()
+
+    def _keep(self) -> None:
+        """Writes the weights of this epoch where it is one of those that are kept."""
+        assert self.keep_weights is not None
+        epoch, epochs = int(self.state.epoch), int(self.state.max_epochs)
+        share = self.keep_weights / epochs
+        if processes.is_first() and int(epoch * share) > int((epoch - 1) * share):
+            weights = {name: t.detach().cpu() for name, t in self.method.published().items()}
+            write_atomically(self.output_dir / WEIGHTS / f"epoch_{epoch:04d}.pt", tensor_file(weights))
 
     def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The method's named losses."""

@@ -16,7 +16,7 @@ from monai_sfda.errors import DataError
 
 INK = "#1f2a37"
 _GRID = "#d9dee5"
-_COLORS = ("#8a94a3", "#1b6ca8", "#2f8f5b", "#b8741a", "#7a5ba8", "#a33b4b")
+COLORS = ("#8a94a3", "#1b6ca8", "#2f8f5b", "#b8741a", "#7a5ba8", "#a33b4b")
 _SMOOTHED_FROM = 40
 _DOTS_PER_INCH = 130
 _LONGEST_TEXT = 48
@@ -62,15 +62,15 @@ def _draw_curve(panel: Axes, points: NDArray[np.float64]) -> None:
     steps, values = points[:, 0], points[:, 1]
     smooth = len(points) >= _SMOOTHED_FROM
     panel.plot(
-        steps, values, color=_COLORS[1], linewidth=0.8 if smooth else 1.6, alpha=0.35 if smooth else 1.0
+        steps, values, color=COLORS[1], linewidth=0.8 if smooth else 1.6, alpha=0.35 if smooth else 1.0
     )
     if smooth:
         width = max(3, len(points) // 20)
         mean = np.convolve(values, np.full(width, 1.0 / width), mode="valid")
         first = (width - 1) // 2
-        panel.plot(steps[first : first + len(mean)], mean, color=_COLORS[1], linewidth=1.8)
+        panel.plot(steps[first : first + len(mean)], mean, color=COLORS[1], linewidth=1.8)
     if len(points) == 1:
-        panel.plot(steps, values, "o", color=_COLORS[1])
+        panel.plot(steps, values, "o", color=COLORS[1])
     panel.set_xlabel("step", fontsize=8, color=INK)
     quiet(panel)
 
@@ -114,7 +114,7 @@ def bars(
                 middle,
                 height,
                 width * 0.92,
-                color=_COLORS[i % len(_COLORS)],
+                color=COLORS[i % len(COLORS)],
                 label=short(result) if j == 0 else None,
             )
             panel.annotate(
@@ -174,7 +174,7 @@ def spread_over_seeds(
         for i, values in enumerate(results.values()):
             known = [v for v in values.get(structure, ()) if v is not None and math.isfinite(v)]
             mean = float(np.mean(known)) if known else 0.0
-            panel.barh(i, mean, 0.7, color=_COLORS[1], alpha=0.45)
+            panel.barh(i, mean, 0.7, color=COLORS[1], alpha=0.45)
             panel.plot(known, [i] * len(known), "o", color=INK, markersize=3, clip_on=False)
             panel.text(1.04, i, f"{mean:.2f}" if known else "n/a", va="center", fontsize=7, color=INK)
         panel.set_xlim(0, 1.28)

@@ -29,6 +29,8 @@ METHODS: dict[str, type[Method[Any]]] = {
 # Words that are known, and what to do instead of giving them as a method.
 NOT_THERE = {
     "auto": "the recommended setting is not in this version: use adabn, osuda or mean_teacher",
+    "adasource": "it needs the source's labelled scans, and is not in this version: use adaent, which is "
+    "source-free, or prior_matching by uda.json",
     "supervised": "training on the target's labels is no adaptation: run train.json with --domain target, or "
     "see it in monai-sfda benchmark",
 }

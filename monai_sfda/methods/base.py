@@ -171,6 +171,12 @@ class Method(ABC, Generic[S]):
     def after_step(self) -> None:
         """Called after each step of the optimiser."""
 
+    def published(self) -> dict[str, Tensor]:
+        """The weights that the run would publish if it ended now: the network's, unless the method says
+        otherwise.
+        """
+        return self.network.state_dict()
+
     def finish(self) -> None:
         """Called once after the last step; leaves in the network what the run publishes."""
 

@@ -129,10 +129,13 @@ class MeanTeacher(Method[MeanTeacherSettings]):
                 else:
                     average.copy_(newest)
 
+    def published(self) -> dict[str, Tensor]:
+        """The teacher's weights, unless the student is to be published."""
+        return (self.teacher if self.settings.publish == "teacher" else self.network).state_dict()
+
     def finish(self) -> None:
-        """Leaves the teacher in the network, unless the student is to be published."""
-        if self.settings.publish == "teacher":
-            self.network.load_state_dict(self.teacher.state_dict())
+        """Leaves in the network what is published."""
+        self.network.load_state_dict(self.published())
 
     def signals(self) -> dict[str, float]:
         """Share of pixels of the last step, on this process, that the teacher was sure of."""

@@ -34,6 +34,8 @@ class AdaptationSettings(BaseModel):
         max_epochs, epoch_length: length of the run; None: one pass through the slices an epoch.
         batch_size: slices a batch.
         learning_rate: None for the method's own.
+        keep_weights: how often over the run its weights are kept in `weights/`, for a benchmark's curves;
+            None: not at all. More often than there are epochs is every epoch.
         method_defaults: settings by method name, which `method_settings` of the user go before.
     """
 
@@ -43,6 +45,7 @@ class AdaptationSettings(BaseModel):
     epoch_length: int | None = Field(None, ge=1)
     batch_size: int = Field(16, ge=1)
     learning_rate: float | None = Field(None, gt=0)
+    keep_weights: int | None = Field(None, ge=1)
     method_defaults: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
@@ -161,6 +164,7 @@ def adapt(
         augmentation=augmentation,
         amp=amp,
         accumulate=accumulate,
+        keep_weights=section.keep_weights,
     )
     trainer.run()
     if not processes.is_first():

@@ -55,7 +55,7 @@ def demo(
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
     task: Annotated[
-        str, typer.Option(help="What is written, in its official layouts: abdomen or brain.")
+        str, typer.Option(help="What is written, in its official layouts: abdomen, cardiac or brain.")
     ] = "abdomen",
     subjects: Annotated[int, typer.Option(min=1, help="Subjects a domain, or a tumour grade.")] = 12,
     seed: Annotated[int, typer.Option(help="The same seed writes the same scans.")] = 0,

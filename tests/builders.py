@@ -12,7 +12,7 @@ import torch
 from monai.networks.nets import UNet
 
 from monai_sfda.catalog import ABDOMEN
-from monai_sfda.networks import SegmentationNetwork
+from monai_sfda.networks import LatentSegmentation, SegmentationNetwork
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.release import ClassRatio, Release
 from monai_sfda.transforms import preprocessing_for
@@ -35,6 +35,21 @@ def small_network(classes: int = 5, embedding: int = 4, seed: int = 0) -> Segmen
     torch.manual_seed(seed)
     unet = UNet(2, in_channels=3, out_channels=embedding, channels=(4, 8), strides=(2,), norm="batch")
     return SegmentationNetwork(unet, embedding_channels=embedding, num_classes=classes)
+
+
+def latent_network(classes: int = 5, embedding: int = 4, seed: int = 0) -> SegmentationNetwork:
+    """The path of prior matching from image to segmentation, as narrow as can be."""
+    torch.manual_seed(seed)
+    path = LatentSegmentation(
+        3,
+        embedding,
+        width=2,
+        blocks=1,
+        segmenter_width=2,
+        segmenter_most_channels=4,
+        segmenter_strides=(1, 1, 1),
+    )
+    return SegmentationNetwork(path, embedding_channels=embedding, num_classes=classes)
 
 
 def prototypes(classes: int = 5, dimension: int = 4, seed: int = 0) -> Prototypes:

@@ -11,7 +11,15 @@ from monai_sfda.methods import create_method
 from tests.builders import REPOSITORY
 
 ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters")
-OTHER_PAPERS = ("tau", "osuda", "adaent_prior", "adaent_divergence", "adaent_curves", "adaent_maps")
+OTHER_PAPERS = (
+    "tau",
+    "osuda",
+    "adaent_prior",
+    "adaent_divergence",
+    "adaent_curves",
+    "adaent_maps",
+    "prior_matching",
+)
 ARMS = [(name, arm) for name, ablation in ABLATIONS.items() for arm in ablation.arms]
 
 
@@ -60,7 +68,10 @@ def test_methods_and_trainings_know_every_setting(name, arm):
     assert method.name == arm.method
     for key, value in arm.overrides.get("method_settings", {}).items():
         assert getattr(method.settings, key) == value
-    training = {k.removeprefix("training#"): v for k, v in arm.training.overrides.items()}
+    overrides = arm.training.overrides
+    for key, value in overrides.get("method_settings", {}).items():
+        assert getattr(method.settings, key) == value
+    training = {k.removeprefix("training#"): v for k, v in overrides.items() if k != "method_settings"}
     trained = training_settings(training).model_dump()
     for key, value in training.items():
         assert trained[key] is not None if value == {} else trained[key] == value

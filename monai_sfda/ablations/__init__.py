@@ -10,11 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from monai_sfda.ablations import adaent, mas3, osuda, sfs
-from monai_sfda.ablations.definitions import OWN_TRAINING, Ablation, Analysis, Arm, SourceTraining
+from monai_sfda.ablations import adaent, mas3, osuda, prior_matching, sfs
+from monai_sfda.ablations.definitions import (
+    OWN_TRAINING,
+    PRIOR_MATCHING,
+    Ablation,
+    Analysis,
+    Arm,
+    SourceTraining,
+)
 from monai_sfda.errors import SettingError, nearest
 
-PAPERS = (sfs, mas3, osuda, adaent)
+PAPERS = (sfs, mas3, osuda, adaent, prior_matching)
 ABLATIONS: dict[str, Ablation] = {a.name: a for paper in PAPERS for a in paper.ABLATIONS}
 
 
@@ -44,7 +51,10 @@ def compare_methods(titles: Mapping[str, str]) -> Ablation:
     Args:
         titles: method name to its title.
     """
-    shared = {"sfs": sfs.default_sfs("SFS")}
+    shared = {
+        "sfs": sfs.default_sfs("SFS"),
+        "prior_matching": prior_matching.default_prior_matching("prior matching (reads source scans)"),
+    }
     arms = tuple(
         shared.get(name, Arm(title, re.sub(r"[^\w.]", "_", name), name)) for name, title in titles.items()
     )
@@ -61,6 +71,7 @@ def compare_methods(titles: Mapping[str, str]) -> Ablation:
 __all__ = [
     "ABLATIONS",
     "OWN_TRAINING",
+    "PRIOR_MATCHING",
     "Ablation",
     "Analysis",
     "Arm",

@@ -14,12 +14,19 @@ class SourceTraining:
     Attributes:
         name: short, for folders; empty for the configuration's own training.
         title: for tables.
-        overrides: further command-line settings of `train.json`.
+        overrides: further command-line settings of the configuration.
+        configuration: the file that trains: `train.json`, or `uda.json` for prior matching's source model.
     """
 
     name: str = ""
     title: str = "the configuration's own"
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    configuration: Literal["train.json", "uda.json"] = "train.json"
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether adaptation from it reads source scans too."""
+        return self.configuration == "uda.json"
 
     @property
     def folder(self) -> str:
@@ -28,6 +35,7 @@ class SourceTraining:
 
 
 OWN_TRAINING = SourceTraining()
+PRIOR_MATCHING = SourceTraining("prior_matching", "prior matching's", configuration="uda.json")
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Arm:
         title: for tables.
         folder: names the method and its settings.
         method: name of the method.
-        overrides: further command-line settings of `adapt.json`.
+        overrides: further command-line settings of `adapt.json`, or of `uda.json` where the training is its.
         training: of the source model.
         rho: refit the release's prototypes with this confidence threshold, without training again; None keeps
             the release as it is.

@@ -25,8 +25,8 @@ def _side(modality: str) -> Domain:
         other_values=(0,),
         splits=SeededSplit(train=0.75, val=0.0, test=0.25),
         split_source=(
-            "ours, by subject: three quarters train, one quarter tests (AdaEnt: 13 and 3 of the 16 sets), the "
-            "same subjects in both domains; which sets are one subject's is second-hand"
+            "ours, by subject: three quarters train, one quarter tests (AdaEnt: 13 and 3 of the 16 sets), "
+            "the same subjects in both domains; which sets are one subject's is second-hand"
         ),
         intensity=Intensity(percentiles=(0.0, 99.5)),
         modalities=_MODALITIES,

@@ -3,11 +3,11 @@
 Source: https://ivdm3seg.weebly.com (the layout is second-hand and read tolerantly: `.nii` and `.nii.gz`, any
 case of letters, numbers with or without a leading zero, all sets in one folder).
 
-The 16 sets are said to be 8 subjects at two times. Which sets are one subject's is not published with them, so
-by default the sets are kept together that either usual numbering would pair: 2 k - 1 with 2 k (a subject's
-sets follow each other), and k with k + n / 2 (all first examinations, then all second ones). Of 16 sets that
-makes four groups of four, and no subject is in two lists whichever numbering is right. A file `subjects.json`
-beside the sets, `{"1": "a", "2": "a", "3": "b", ...}`, says it for certain.
+The 16 sets are said to be 8 subjects at two times. Which sets are one subject's we do not know, so by default
+the sets are kept together that either usual numbering would pair: 2 k - 1 with 2 k (a subject's sets follow
+each other), and k with k + n / 2 (all first examinations, then all second ones). Of 16 sets that makes four
+groups of four, and no subject is in two lists whichever of the two is right. A file `subjects.json` beside
+the sets, `{"1": "a", "2": "a", "3": "b", ...}`, says it for certain.
 """
 
 from __future__ import annotations

@@ -71,9 +71,7 @@ def compare_on_target(
         survey_target(network, dataset, device, batch_size, keep=pictured, seed=seed)
         for network in (before, after)
     )
-    record = {
-        "signals": {"before": first.signals(), "after": second.signals()},
-    }
+    record: dict[str, Any] = {"signals": {"before": first.signals(), "after": second.signals()}}
     if not dataset.task.pictures:
         record["volumes_ml"] = {"before": _rounded(first), "after": _rounded(second)}
         record["volumes_cut_cases"] = [volume.case.number for volume in dataset.volumes if volume.is_cut]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class SourceStageTrainer(StepTrainer):
         dataset: source stacks with labels.
         method: prior matching.
         learning_rate: replaces the method's when not None.
+        schedule: of the learning rate: `constant` (with the method's decay) or `cosine` to zero over the run.
         options: `StepTrainer`'s.
 
     Raises:
@@ -49,6 +51,7 @@ class SourceStageTrainer(StepTrainer):
         *,
         method: PriorMatching,
         learning_rate: float | None = None,
+        schedule: Literal["constant", "cosine"] = "constant",
         title: str = "source model",
         **options: Any,
     ) -> None:
@@ -60,6 +63,7 @@ class SourceStageTrainer(StepTrainer):
         super().__init__(network, dataset, title=title, **options)
         self.method = method
         self.learning_rate = method.settings.learning_rate if learning_rate is None else float(learning_rate)
+        self.schedule = schedule
         method.set_networks(self.network)
 
     def make_optimizer(self) -> torch.optim.Adam:
@@ -79,9 +83,14 @@ class SourceStageTrainer(StepTrainer):
         )
 
     def before_step(self, iteration: int) -> None:
-        """Keras's decay of the learning rate, where the settings have one."""
+        """Sets the learning rate of this step."""
+        if self.schedule == "cosine":
+            total = self.state.max_epochs * self.state.epoch_length
+            factor = 0.5 * (1 + math.cos(math.pi * (iteration - 1) / total))
+        else:
+            factor = 1 / (1 + self.method.settings.decay * (iteration - 1))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate / (1 + self.method.settings.decay * (iteration - 1))
+            group["lr"] = self.learning_rate * factor
 
     def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Eqs. 1 to 3."""
@@ -95,6 +104,7 @@ class SourceStageTrainer(StepTrainer):
             "method_settings": self.method.settings.model_dump(),
             **super().describe(),
             "learning_rate": self.learning_rate,
+            "schedule": self.schedule,
         }
 
 

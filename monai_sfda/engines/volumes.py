@@ -62,6 +62,7 @@ class Segmenter:
                 "largest_component leaves background behind, and the task has none",
                 remedy="leave largest_component out",
             )
+        self.inferer.stack_slices = self.preprocessing.stack_slices
         self.network = self.network.to(self.device).eval()
 
     def __call__(self, scan: Scan) -> NDArray[np.uint8]:
@@ -139,7 +140,6 @@ class _VolumeRun:
             )
         path = Path(self.checkpoint)
         load_into(self.network, load_weights(path), path.name)
-        self.inferer.stack_slices = self.preprocessing.stack_slices
         labels = self.dataset.task.labels
         device = torch.device(self.device)
         return Segmenter(

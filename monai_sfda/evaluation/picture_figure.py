@@ -51,7 +51,7 @@ def picture_grid(
             panels[i, j].imshow(picture, interpolation="nearest")
             panels[i, j].set_axis_off()
     patches = [
-        Patch(color=[c / 255 for c in color_of(s.index, structures)], label=s.name.replace("_", " "))
+        Patch(color="#{:02x}{:02x}{:02x}".format(*s.color), label=s.name.replace("_", " "))
         for s in structures
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=7, fontsize=7, frameon=False)

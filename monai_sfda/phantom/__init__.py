@@ -1,9 +1,10 @@
 """Phantoms: whole subjects with labels, imaged by simulated scanners, in the official layouts of CHAOS and
-BTCV (abdomen, MR and CT), MMWHS (heart, MR and CT) and BraTS 2018 (brain with a glioma, four MR sequences).
+BTCV (abdomen, MR and CT), MMWHS (heart, MR and CT), BraTS 2018 (brain with a glioma, four MR sequences) and
+IVDM3Seg (spine, the four images of a Dixon examination).
 
 `make_abdomen` draws a subject, `image_mr` and `image_ct` image it on any grid; `make_thorax`,
-`image_heart_mr` and `image_heart_ct` do so for the heart, `make_brain` and `image_brain` for the brain;
-`write_phantoms` writes data sets.
+`image_heart_mr` and `image_heart_ct` do so for the heart, `make_brain` and `image_brain` for the brain,
+`make_spine` and `image_spine` for the spine; `write_phantoms` writes data sets.
 
 >>> anatomy = make_abdomen(7)
 >>> image = image_ct(anatomy, ct_grid(1, 32), draw_ct_scanner(2), 3)
@@ -35,6 +36,9 @@ from monai_sfda.phantom.heart_mr import (
 from monai_sfda.phantom.jobs import choose_subjects
 from monai_sfda.phantom.mr import MrImage, MrScanner, draw_mr_scanner, image_mr
 from monai_sfda.phantom.sampling import ct_grid, mr_grid
+from monai_sfda.phantom.spine_anatomy import Spine, make_spine
+from monai_sfda.phantom.spine_mr import SpineImages, SpineScanner, draw_spine_scanner, image_spine
+from monai_sfda.phantom.spine_tissues import SpineLabel, SpineTissue
 from monai_sfda.phantom.tissues import HeartLabel, Organ, Tissue
 
 __all__ = [
@@ -56,6 +60,11 @@ __all__ = [
     "MrImage",
     "MrScanner",
     "Organ",
+    "Spine",
+    "SpineImages",
+    "SpineLabel",
+    "SpineScanner",
+    "SpineTissue",
     "Thorax",
     "Tissue",
     "TumourLabel",
@@ -69,6 +78,7 @@ __all__ = [
     "draw_ct_scanner",
     "draw_heart_mr_scanner",
     "draw_mr_scanner",
+    "draw_spine_scanner",
     "heart_ct_grid",
     "heart_mr_grid",
     "image_brain",
@@ -76,8 +86,10 @@ __all__ = [
     "image_heart_ct",
     "image_heart_mr",
     "image_mr",
+    "image_spine",
     "make_abdomen",
     "make_brain",
+    "make_spine",
     "make_thorax",
     "mr_grid",
     "write_btcv_subject",

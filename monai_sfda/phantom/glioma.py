@@ -70,6 +70,24 @@ class Nodule:
 
 
 @dataclass(frozen=True)
+class Focus:
+    """The part of a high-grade core that has a rim: an ellipsoid of the core's form inside or across it.
+
+    Attributes:
+        offset: of its centre from the core's, mm.
+        scale: of its radii relative to the core's.
+    """
+
+    offset: Point
+    scale: float
+
+    def grown(self, factor: float) -> Focus:
+        """The focus of a core `factor` times as wide."""
+        x, y, z = self.offset
+        return replace(self, offset=(x * factor, y * factor, z * factor))
+
+
+@dataclass(frozen=True)
 class Glioma:
     """A tumour in brain coordinates (mm).
 
@@ -79,6 +97,8 @@ class Glioma:
         roughness_mm: standard deviation of the core's surface.
         border_mm: over how much the core gives way to brain beyond partial volume; tumours infiltrate.
         rim_mm: mean thickness of the enhancing rim; 0 for none.
+        focus: the part of the core that the rim surrounds; None: the whole core. The rest is solid tumour
+            that does not enhance.
         nodules: enhancing parts inside the core.
         oedema_mm: mean extent of the oedema beyond the core, in white matter.
         push: relative displacement of the brain round the centre, 0 to 1.
@@ -92,6 +112,7 @@ class Glioma:
     roughness_mm: float
     border_mm: float
     rim_mm: float
+    focus: Focus | None
     nodules: tuple[Nodule, ...]
     oedema_mm: float
     push: float
@@ -101,8 +122,9 @@ class Glioma:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, grade: Grade) -> Glioma:
-        """High grade: a rim that enhances round necrosis, wide oedema, mass effect. Low grade: a smaller core
-        that mostly does not enhance, little oedema and displacement.
+        """High grade: a rim that enhances, in half of them round a part of the core alone, round necrosis;
+        wide oedema, mass effect. Low grade: a smaller core that mostly does not enhance, little oedema and
+        displacement.
         """
         place = list(_PLACES.values())[int(rng.choice(len(_PLACES), p=_SHARES[grade]))]
         side = 1 if rng.random() < 0.5 else -1
@@ -130,6 +152,7 @@ class Glioma:
             surface=Ripples.draw(rng, 11.0, 45.0),
             shell=Ripples.draw(rng, 8.0, 30.0),
             fingers=Ripples.draw(rng, 16.0, 50.0),
+            focus=_focus(rng, radii) if high else None,
         )
 
     def grown(self, factor: float) -> Glioma:
@@ -137,6 +160,7 @@ class Glioma:
         return replace(
             self,
             radii=(self.radii[0] * factor, self.radii[1] * factor, self.radii[2] * factor),
+            focus=None if self.focus is None else self.focus.grown(factor),
             oedema_mm=self.oedema_mm * factor,
             push=min(self.push * factor, 0.6),
         )
@@ -175,14 +199,20 @@ class Glioma:
         room = fields.hemispheres[at.box]
         solid = fields.body.coverage(core / (1.0 + self.border_mm)) * room
         inner = BrainTissue.NON_ENHANCING_TUMOUR
-        outer, label = inner, TumourLabel.NECROTIC_AND_NON_ENHANCING
+        if self.rim_mm == 0 or self.focus is not None:
+            yield TissueLayer(inner, at.box, solid, TumourLabel.NECROTIC_AND_NON_ENHANCING)
         if self.rim_mm > 0:
-            outer, label = BrainTissue.ENHANCING_TUMOUR, TumourLabel.ENHANCING
-        yield TissueLayer(outer, at.box, solid, label)
-        if self.rim_mm > 0:
+            part = core
+            if self.focus is not None:
+                centre = np.add(self.centre, self.focus.offset)
+                radii = np.multiply(self.radii, self.focus.scale)
+                own = ellipsoid(at, _point(centre), _point(radii), self.rotation) + self.roughness_mm * ripple
+                part = np.maximum(own, core)
+                solid = fields.body.coverage(part / (1.0 + self.border_mm)) * room
+            yield TissueLayer(BrainTissue.ENHANCING_TUMOUR, at.box, solid, TumourLabel.ENHANCING)
             thickness = self.rim_mm * np.clip(1.0 + 0.5 * self.shell.at(at), 0.3, 2.2)
-            yield self._inside(fields, at, inner, core + thickness, room)
-            yield self._inside(fields, at, BrainTissue.NECROSIS, core + thickness + 1.5, room)
+            yield self._inside(fields, at, inner, part + thickness, room)
+            yield self._inside(fields, at, BrainTissue.NECROSIS, part + thickness + 1.5, room)
         for nodule in self.nodules:
             ball = ellipsoid(at, nodule.centre, (nodule.radius,) * 3) + 0.2 * nodule.radius * ripple
             cover = fields.body.coverage(np.maximum(ball, core + 1.0)) * room
@@ -193,6 +223,22 @@ class Glioma:
     ) -> TissueLayer[BrainTissue]:
         cover = fields.body.coverage(np.asarray(f, np.float32)) * room
         return TissueLayer(tissue, at.box, cover, TumourLabel.NECROTIC_AND_NON_ENHANCING)
+
+
+def _focus(rng: np.random.Generator, radii: Point) -> Focus | None:
+    """Half of the high-grade cores enhance as a whole; of the others a part of 0.6 to 0.8 of their width, off
+    the centre. That solid tumour without enhancement is common is known, its share and place are ours.
+    """
+    scale, direction = uniform(rng, 0.6, 0.8), rng.normal(size=3)
+    if rng.random() < 0.5:
+        return None
+    offset = direction / np.linalg.norm(direction) * np.multiply(radii, 1.0 - scale)
+    return Focus(_point(offset), scale)
+
+
+def _point(xyz: NDArray[np.float64]) -> Point:
+    x, y, z = (float(v) for v in xyz)
+    return x, y, z
 
 
 def _nodules(

@@ -27,8 +27,8 @@ _BLOOD = (Tissue.ARTERIAL_BLOOD, Tissue.PULMONARY_BLOOD, Tissue.VENOUS_BLOOD)
 HEART_MR_TISSUES: dict[Tissue, MrTissue] = MR_TISSUES | {
     Tissue.MYOCARDIUM: replace(MR_TISSUES[Tissue.MYOCARDIUM], t2_ms=48.0, texture=0.13),
     Tissue.ARTERIAL_BLOOD: MrTissue(0.88, 1441.0, 240.0, texture=0.14, flow=0.95),
-    Tissue.PULMONARY_BLOOD: MrTissue(0.88, 1441.0, 150.0, texture=0.16, flow=0.93),
-    Tissue.VENOUS_BLOOD: MrTissue(0.88, 1441.0, 140.0, texture=0.18, flow=0.90),
+    Tissue.PULMONARY_BLOOD: MrTissue(0.88, 1441.0, 190.0, texture=0.16, flow=0.95),
+    Tissue.VENOUS_BLOOD: MrTissue(0.88, 1441.0, 180.0, texture=0.18, flow=0.93),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_sfda.phantom.anatomy import Anatomy, make_abdomen
-from monai_sfda.phantom.draws import Seed, generators
+from monai_sfda.phantom.draws import Point, Seed, generators, uniform
 from monai_sfda.phantom.geometry import Float32, Grid
 from monai_sfda.phantom.layers import Scene, TissueLayer, paint
 from monai_sfda.phantom.spine_bones import Marrow, SpineLayer, column_layers
@@ -18,6 +18,7 @@ from monai_sfda.phantom.spine_column import ColumnSizes
 from monai_sfda.phantom.spine_surroundings import Surroundings
 from monai_sfda.phantom.spine_tissues import SPINE_TISSUES, SpineLabel
 from monai_sfda.phantom.tissues import Tissue
+from monai_sfda.phantom.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Spine:
             great vessels are not used.
         sizes: of the column.
         marrow, surroundings: what fills and surrounds it.
+        loops: phases of the bowel's loops, radians.
     """
 
     abdomen: Anatomy
     sizes: ColumnSizes
     marrow: Marrow
     surroundings: Surroundings
+    loops: Point
 
     def later(self, swelling: float) -> Spine:
         """The same subject after a time in bed, with discs `swelling` times as high."""
@@ -47,11 +50,22 @@ class Spine:
         scene = trunk.scene(self.abdomen.body_coordinates(grid))
         column = self.sizes.build()
         yield from _unlabelled(trunk.layers(scene))
+        yield from self._bowel(scene)
         yield from _unlabelled(self._organs(scene))
         yield from _unlabelled(self.surroundings.muscles(scene, column))
         yield from column_layers(scene.body, column, self.marrow)
         yield from _unlabelled(self.surroundings.canal_layers(scene, column))
         yield from _unlabelled(self.surroundings.vessels(scene, column))
+
+    def _bowel(self, scene: Scene) -> Iterator[SpineLayer]:
+        """Loops of bowel as a texture that fills most of the cavity, with fat between them."""
+        at = scene.body.whole()
+        a, b, c = self.loops
+        waves = np.sin(at.x / 7.0 + a + 2.0 * np.sin(at.z / 23.0)) * np.sin(at.y / 8.0 + b + at.z / 31.0)
+        waves += 0.7 * np.sin(at.z / 6.5 + c + 2.0 * np.sin(at.y / 19.0 + a))
+        inside = np.maximum(scene.cavity, scene.diaphragm) + 4.0
+        cover = scene.body.coverage(inside) * np.clip(0.5 + 2.0 * (waves + 0.45), 0.0, 1.0)
+        yield SpineLayer(Tissue.GUT_WALL, at.box, np.asarray(cover, np.float32), SpineLabel.BACKGROUND)
 
     def _organs(self, scene: Scene) -> Iterator[TissueLayer[Tissue]]:
         abdomen = self.abdomen
@@ -77,14 +91,19 @@ class Spine:
 def make_spine(seed: Seed) -> Spine:
     """The spine of one subject; the same seed gives the same subject, however it is imaged.
 
-    Subjects differ in size, fat, lordosis, height and wear of each disc, and the marrow's share of fat.
+    Subjects are lean; they differ in size, fat, lordosis, height and wear of each disc, and the marrow's
+    share of fat.
     """
-    streams = generators(seed, 4)
+    streams = generators(seed, 5)
+    abdomen = make_abdomen(int(streams[0].integers(2**63)))
+    trunks = [Trunk.draw(streams[4]) for _ in range(3)]
+    a, b, c = (uniform(streams[4], 0.0, 2 * np.pi) for _ in range(3))
     return Spine(
-        abdomen=make_abdomen(int(streams[0].integers(2**63))),
+        abdomen=replace(abdomen, trunk=min(trunks, key=lambda trunk: trunk.skin_back_mm())),
         sizes=ColumnSizes.draw(streams[1]),
         marrow=Marrow.draw(streams[2]),
         surroundings=Surroundings.draw(streams[3]),
+        loops=(a, b, c),
     )
 
 

@@ -17,14 +17,14 @@ from monai_sfda.phantom.kspace import acquisition_window
 from monai_sfda.phantom.mr import gradient_echo_signal
 from monai_sfda.phantom.mr_tissues import MrTissue
 from monai_sfda.phantom.spine_anatomy import Spine
-from monai_sfda.phantom.spine_tissues import SPINE_TISSUES
+from monai_sfda.phantom.spine_tissues import SPINE_TISSUES, TRABECULAR_DEPHASING
 from monai_sfda.phantom.tissues import Tissue
 
 DixonImage = Literal["fat", "inn", "opp", "wat"]
 DIXON_IMAGES: tuple[DixonImage, ...] = get_args(DixonImage)
 
 _TEXTURE_MM = 2.0  # how far the texture of the tissues is correlated
-_GAIN = 5000.0  # stored units per unit signal
+_GAIN = 8000.0  # stored units per unit signal
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class SpineScanner:
     repetition_ms: float = 10.6
     opposed_ms: float = 2.4
     in_phase_ms: float = 4.8
-    flip_degrees: float = 20.0
+    flip_degrees: float = 6.0
     resolution_mm: float = 1.5
     bias: float = 0.15
-    surface: float = 0.8
+    surface: float = 0.3
     reach_mm: float = 70.0
     noise: float = 0.05
     texture: float = 1.0
@@ -71,10 +71,10 @@ def draw_spine_scanner(seed: Seed) -> SpineScanner:
     rng = np.random.default_rng(seed)
     return SpineScanner(
         repetition_ms=uniform(rng, 8.0, 13.0),
-        flip_degrees=uniform(rng, 12.0, 25.0),
+        flip_degrees=uniform(rng, 4.0, 9.0),
         resolution_mm=uniform(rng, 1.3, 1.8),
         bias=uniform(rng, 0.1, 0.25),
-        surface=uniform(rng, 0.3, 1.2),
+        surface=uniform(rng, 0.1, 0.5),
         reach_mm=uniform(rng, 55.0, 90.0),
         noise=uniform(rng, 0.04, 0.09),
         texture=uniform(rng, 0.8, 1.3),
@@ -82,24 +82,29 @@ def draw_spine_scanner(seed: Seed) -> SpineScanner:
     )
 
 
-def water_and_fat(tissue: MrTissue, scanner: SpineScanner, echo_ms: float) -> tuple[float, float]:
-    """The signals of a tissue's water and of its fat at an echo time, both positive."""
+def water_and_fat(
+    tissue: MrTissue, scanner: SpineScanner, echo_ms: float, dephasing: float = 0.0
+) -> tuple[float, float]:
+    """The signals of a tissue's water and of its fat at an echo time, both positive; `dephasing` (1/s) adds
+    to 1/T2* of both.
+    """
     fat = SPINE_TISSUES[Tissue.SUBCUTANEOUS_FAT]
     water_density, fat_density = tissue.density * (1.0 - tissue.fat_share), tissue.density * tissue.fat_share
     repetition, flip = scanner.repetition_ms, scanner.flip_degrees
+    left = float(np.exp(-1e-3 * dephasing * echo_ms))
     return (
-        gradient_echo_signal(water_density, tissue.t1_ms, tissue.t2star_ms, repetition, echo_ms, flip),
-        gradient_echo_signal(fat_density, fat.t1_ms, fat.t2star_ms, repetition, echo_ms, flip),
+        left * gradient_echo_signal(water_density, tissue.t1_ms, tissue.t2star_ms, repetition, echo_ms, flip),
+        left * gradient_echo_signal(fat_density, fat.t1_ms, fat.t2star_ms, repetition, echo_ms, flip),
     )
 
 
-def echoes(tissue: MrTissue, scanner: SpineScanner) -> tuple[float, float]:
+def echoes(tissue: MrTissue, scanner: SpineScanner, dephasing: float = 0.0) -> tuple[float, float]:
     """A tissue's signed signals in phase, W + F at the second echo, and opposed, W - F at the first.
 
     Source: Dixon, Simple proton spectroscopic imaging, Radiology 1984;153:189.
     """
-    water, fat = water_and_fat(tissue, scanner, scanner.in_phase_ms)
-    early_water, early_fat = water_and_fat(tissue, scanner, scanner.opposed_ms)
+    water, fat = water_and_fat(tissue, scanner, scanner.in_phase_ms, dephasing)
+    early_water, early_fat = water_and_fat(tissue, scanner, scanner.opposed_ms, dephasing)
     return water + fat, early_water - early_fat
 
 
@@ -133,7 +138,11 @@ def image_spine(spine: Spine, grid: Grid, scanner: SpineScanner, seed: Seed) -> 
     subject, rng = generators(seed, 2)
     tissues = _vary_tissues(subject)
     values: dict[Enum, tuple[float, ...]] = {
-        kind: (*echoes(tissue, scanner), tissue.texture * scanner.texture) for kind, tissue in tissues.items()
+        kind: (
+            *echoes(tissue, scanner, TRABECULAR_DEPHASING.get(kind, 0.0)),
+            tissue.texture * scanner.texture,
+        )
+        for kind, tissue in tissues.items()
     }
     (in_phase, opposed, texture), labels = spine.paint(grid, values)
     shape, spacing = grid.shape, grid.spacing_mm

@@ -54,7 +54,7 @@ class Surroundings:
             aorta=normal(rng, 8.8, 0.9),
             cava=normal(rng, 10.0, 1.2),
             muscle=normal(rng, 1.0, 0.1),
-            fat=uniform(rng, 0.5, 2.2),
+            fat=uniform(rng, 0.3, 1.6),
         )
 
     def muscles(self, scene: Scene, column: Column) -> Iterator[Layer]:

@@ -98,7 +98,7 @@ class StreetCanvas:
         where: NDArray[np.bool_],
         label: int,
         thing: int,
-        depth_m: float | NDArray[np.floating],
+        depth_m: float | NDArray[np.float64],
         *,
         part: int = BODY,
         light: float = 1.0,
@@ -133,9 +133,14 @@ class StreetCanvas:
         self.shadow[where] = np.maximum(self.shadow[where], strength)
 
     def _filled(self, outline: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
-        rows, columns = self.camera.shape
-        far = 4.0 * columns
-        picture = Image.new("1", (columns, rows))
-        clipped = [(min(max(c, -far), 2 * far), min(max(r, -far), 2 * far)) for c, r in outline]
-        ImageDraw.Draw(picture).polygon(clipped, fill=1)
-        return np.asarray(picture, dtype=bool)
+        """Where the outline (column, row) is filled; only the part of the picture that it needs is drawn."""
+        filled = np.zeros(self.camera.shape, dtype=bool)
+        lowest, highest = np.floor(np.min(outline, axis=0)), np.ceil(np.max(outline, axis=0)) + 1
+        left, top = (int(max(value, 0)) for value in lowest)
+        right, bottom = (int(min(*ends)) for ends in zip(highest, self.camera.shape[::-1], strict=True))
+        if right <= left or bottom <= top:
+            return filled
+        picture = Image.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(picture).polygon([(c - left, r - top) for c, r in outline], fill=1)
+        filled[top:bottom, left:right] = np.asarray(picture) > 0
+        return filled

@@ -85,33 +85,35 @@ GAME: dict[int, Paint] = {
     STATIC: Paint(((70, 84, 60),)),
 }
 CAMERA: dict[int, Paint] = {
-    ROAD: Paint(((104, 106, 104),), spread=5, mottle=6),
-    SIDEWALK: Paint(((142, 134, 136),), spread=7, mottle=7),
-    BUILDING: Paint(((158, 142, 124), (136, 124, 116), (176, 164, 146)), (104, 100, 94), 10, 8),
-    WALL: Paint(((126, 118, 108),), (100, 96, 90), 8, 9),
-    FENCE: Paint(((94, 86, 72),), (80, 94, 70), 8, 6),
-    POLE: Paint(((80, 84, 84),), spread=6),
-    TRAFFIC_LIGHT: Paint(((40, 46, 44),), spread=5),
-    TRAFFIC_SIGN: Paint(((170, 58, 58), (54, 84, 150), (190, 168, 84)), spread=8),
-    VEGETATION: Paint(((68, 96, 60), (82, 104, 66)), (84, 74, 62), 8, 18),
-    TERRAIN: Paint(((120, 132, 88),), spread=8, mottle=12),
-    SKY: Paint(((206, 214, 222),), spread=5, mottle=3),
-    PERSON: Paint(((128, 70, 74), (70, 82, 122), (176, 168, 160), (84, 62, 92)), (58, 58, 72), 12, 6),
-    RIDER: Paint(((176, 112, 66), (66, 122, 116), (168, 160, 90)), (52, 52, 56), 10, 6),
-    CAR: Paint(((126, 46, 50), (58, 74, 116), (190, 192, 196), (52, 52, 58)), spread=8, mottle=4),
-    TRUCK: Paint(((184, 180, 170), (86, 122, 142), (148, 132, 88)), (120, 66, 64), 8, 4),
-    BUS: Paint(((188, 152, 66), (178, 98, 62)), spread=7, mottle=4),
-    TRAIN: Paint(((190, 198, 190),), (66, 118, 94), 6, 4),
-    MOTORCYCLE: Paint(((42, 42, 48), (110, 48, 60)), spread=6, mottle=5),
-    BICYCLE: Paint(((88, 128, 132), (126, 82, 108)), (118, 114, 112), 8, 5),
-    EGO: Paint(((58, 60, 64),)),
-    STATIC: Paint(((78, 84, 74),)),
+    ROAD: Paint(((98, 98, 100),), spread=5, mottle=6),
+    SIDEWALK: Paint(((159, 151, 144),), spread=7, mottle=7),
+    BUILDING: Paint(((177, 137, 108), (172, 152, 124), (172, 134, 115)), (107, 94, 85), spread=10, mottle=8),
+    WALL: Paint(((138, 130, 118),), (106, 101, 93), spread=8, mottle=9),
+    FENCE: Paint(((109, 85, 61),), (74, 93, 60), spread=8, mottle=6),
+    POLE: Paint(((69, 73, 77),), spread=6, mottle=4),
+    TRAFFIC_LIGHT: Paint(((37, 40, 37),), spread=5, mottle=4),
+    TRAFFIC_SIGN: Paint(((192, 44, 44), (41, 77, 175), (213, 182, 52)), spread=8, mottle=4),
+    VEGETATION: Paint(((60, 107, 47), (76, 119, 53)), (86, 68, 51), spread=8, mottle=18),
+    TERRAIN: Paint(((135, 145, 81),), spread=8, mottle=12),
+    SKY: Paint(((155, 190, 229),), spread=5, mottle=3),
+    PERSON: Paint(
+        ((167, 65, 72), (65, 86, 156), (203, 194, 180), (97, 56, 111)), (54, 54, 76), spread=12, mottle=6
+    ),
+    RIDER: Paint(((208, 116, 43), (48, 141, 133), (194, 185, 70)), (46, 46, 52), spread=10, mottle=6),
+    CAR: Paint(((158, 33, 40), (44, 67, 143), (211, 212, 216), (41, 41, 47)), spread=8, mottle=4),
+    TRUCK: Paint(((202, 197, 184), (73, 126, 156), (164, 141, 74)), (135, 53, 52), spread=8, mottle=4),
+    BUS: Paint(((214, 166, 38), (202, 94, 41)), spread=7, mottle=4),
+    TRAIN: Paint(((211, 219, 210),), (41, 129, 92), spread=6, mottle=4),
+    MOTORCYCLE: Paint(((31, 31, 37), (130, 32, 50)), spread=6, mottle=5),
+    BICYCLE: Paint(((79, 149, 156), (148, 71, 119)), (132, 127, 123), spread=8, mottle=5),
+    EGO: Paint(((49, 50, 54),), spread=6, mottle=4),
+    STATIC: Paint(((74, 84, 67),), spread=6, mottle=4),
 }
-_GLASS = {"game": (44, 62, 84), "camera": (88, 98, 108)}
-_DARK = {"game": (22, 22, 26), "camera": (44, 46, 48)}
+_GLASS = {"game": (44, 62, 84), "camera": (66, 80, 96)}
+_DARK = {"game": (22, 22, 26), "camera": (36, 38, 40)}
 _LIGHT = {
     "game": {ROAD: (236, 232, 214), TRAFFIC_LIGHT: (255, 120, 40), TRAFFIC_SIGN: (250, 250, 244)},
-    "camera": {ROAD: (176, 178, 174), TRAFFIC_LIGHT: (226, 150, 110), TRAFFIC_SIGN: (208, 208, 204)},
+    "camera": {ROAD: (206, 205, 194), TRAFFIC_LIGHT: (240, 135, 75), TRAFFIC_SIGN: (229, 229, 224)},
 }
 _SKIN: Colour = (206, 164, 136)
 _HAZE = np.array([206.0, 212.0, 218.0])
@@ -138,12 +140,12 @@ class Drive:
 
 def draw_drive(rng: np.random.Generator) -> Drive:
     """A drive's camera and weather."""
-    red, blue = rng.uniform(0.9, 1.04), rng.uniform(0.98, 1.12)
+    red, blue = rng.uniform(0.95, 1.02), rng.uniform(0.98, 1.05)
     return Drive(
-        exposure=float(rng.uniform(0.72, 1.0)),
+        exposure=float(rng.uniform(0.95, 1.15)),
         white_balance=(float(red), 1.0, float(blue)),
-        visibility_m=float(rng.uniform(60, 140)),
-        noise=float(rng.uniform(2.5, 5.0)),
+        visibility_m=float(rng.uniform(150, 350)),
+        noise=float(rng.uniform(1.5, 3.0)),
         jpeg_quality=int(rng.integers(55, 80)),
     )
 
@@ -212,7 +214,7 @@ def _vignette(shape: tuple[int, int]) -> Floats:
     """cos^4 of the angle to the axis, of a lens of moderate width."""
     rows, columns = np.indices(shape, dtype=np.float64)
     radius = np.hypot(rows - shape[0] / 2, columns - shape[1] / 2) / shape[1]
-    return np.asarray(np.cos(np.arctan(1.0 * radius)) ** 4)
+    return np.asarray(np.cos(np.arctan(0.6 * radius)) ** 4)
 
 
 def _blur(colour: Floats, sigma: float) -> Floats:
@@ -220,4 +222,4 @@ def _blur(colour: Floats, sigma: float) -> Floats:
 
 
 def _as_bytes(colour: Floats) -> NDArray[np.uint8]:
-    return np.rint(colour.clip(0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(colour.clip(0, 255)), dtype=np.uint8)

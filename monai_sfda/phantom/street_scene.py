@@ -133,58 +133,82 @@ def _roadside(
         at = start - 0.01
 
 
-def _facade_plane(
-    canvas: StreetCanvas, side: int, edge: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(y, z) in m on the plane x = side * edge that each pixel sees."""
+@dataclass(frozen=True)
+class _Facade:
+    """The pixels that show a plane along the street, and where on it each looks.
+
+    Attributes:
+        pixels: their rows and columns.
+        y, z: up and along the street, m.
+    """
+
+    pixels: tuple[NDArray[np.intp], NDArray[np.intp]]
+    y: NDArray[np.float64]
+    z: NDArray[np.float64]
+
+    def set_part(self, canvas: StreetCanvas, which: NDArray[np.bool_], part: int) -> None:
+        """Makes those of the pixels of another material."""
+        rows, columns = self.pixels
+        canvas.part[rows[which], columns[which]] = part
+
+
+def _facade(
+    canvas: StreetCanvas,
+    x: float,
+    height: float,
+    ends: tuple[float, float],
+    label: int,
+    thing: int,
+) -> _Facade:
+    """Paints the upright plane at x between two distances, with its depth pixel by pixel."""
+    start, end = ends
+    plane = [(x, 0.0, start), (x, height, start), (x, height, end), (x, 0.0, end)]
+    rows, columns = np.nonzero(canvas.polygon(plane, label, thing))
     camera = canvas.camera
-    rows, columns = np.indices(camera.shape, dtype=np.float64)
-    across = side * (columns + 0.5 - camera.centre[1])
-    z = camera.focal * edge / np.maximum(across, 1e-6)
-    return camera.height_m - (rows + 0.5 - camera.centre[0]) * z / camera.focal, z
+    across = np.abs(columns + 0.5 - camera.centre[1])
+    z = camera.focal * abs(x) / np.maximum(across, 1e-6)
+    canvas.depth_m[rows, columns] = np.clip(z, 1, FARTHEST_M)
+    y = camera.height_m - (rows + 0.5 - camera.centre[0]) * z / camera.focal
+    return _Facade((rows, columns), y, z)
 
 
 def _house(
     canvas: StreetCanvas, side: int, edge: float, start: float, end: float, rng: np.random.Generator
 ) -> None:
+    """A box with rows of windows, a door and a base of another colour."""
     thing, x = canvas.new_thing(), side * edge
     height = float(rng.uniform(5, 14))
     away = x + side * 8
     gable = [(x, 0.0, start), (away, 0.0, start), (away, height, start), (x, height, start)]
     canvas.polygon(gable, BUILDING, thing, light=0.75)
-    front = [(x, 0.0, start), (x, height, start), (x, height, end), (x, 0.0, end)]
-    where = canvas.polygon(front, BUILDING, thing, light=1.0)
-    y, z = _facade_plane(canvas, side, edge)
-    canvas.depth_m[where] = np.clip(z[where], 1, FARTHEST_M)
+    front = _facade(canvas, x, height, (start, end), BUILDING, thing)
+    y, z = front.y, front.z
     storey, pitch = float(rng.uniform(2.6, 3.2)), float(rng.uniform(1.8, 2.8))
-    glass = where & (np.mod(y, storey) > 0.9) & (np.mod(y, storey) < 2.2) & (y < height - 0.6)
-    glass &= np.mod(z - start, pitch) > 0.45 * pitch
-    canvas.part[glass] = GLASS
-    base = where & (y < 0.7)
-    canvas.part[base] = SECOND
-    door = where & (y < 2.1) & (np.abs(z - (start + end) / 2) < 0.6)
-    canvas.part[door] = DARK
+    of_storey = np.mod(y, storey)
+    glass = (
+        (of_storey > 0.9) & (of_storey < 2.2) & (y < height - 0.6) & (np.mod(z - start, pitch) > 0.45 * pitch)
+    )
+    front.set_part(canvas, glass, GLASS)
+    front.set_part(canvas, y < 0.7, SECOND)
+    front.set_part(canvas, (y < 2.1) & (np.abs(z - (start + end) / 2) < 0.6), DARK)
 
 
 def _open_plot(
     canvas: StreetCanvas, side: int, edge: float, start: float, end: float, rng: np.random.Generator
 ) -> None:
     """Trees behind, and a wall, a fence or a hedge along the sidewalk."""
-    for z in sorted(rng.uniform(start, end, int(rng.integers(1, 4))), reverse=True):
-        objects.tree(canvas, side * (edge + float(rng.uniform(2.5, 6))), float(z), rng)
-    kind, thing, x = rng.random(), canvas.new_thing(), side * edge
+    for at in sorted(rng.uniform(start, end, int(rng.integers(1, 4))), reverse=True):
+        objects.tree(canvas, side * (edge + float(rng.uniform(2.5, 6))), float(at), rng)
+    kind, thing = rng.random(), canvas.new_thing()
     label = WALL if kind < 0.42 else FENCE if kind < 0.84 else VEGETATION
     height = float(rng.uniform(1.6, 2.4)) if label == WALL else float(rng.uniform(1.1, 1.7))
-    plane = [(x, 0.0, start), (x, height, start), (x, height, end), (x, 0.0, end)]
-    where = canvas.polygon(plane, label, thing)
-    y, z = _facade_plane(canvas, side, edge)
-    canvas.depth_m[where] = np.clip(z[where], 1, FARTHEST_M)
+    plane = _facade(canvas, side * edge, height, (start, end), label, thing)
+    y, z = plane.y, plane.z
     if label == FENCE:
-        gaps = where & (np.mod(z, 0.5) > 0.25) & (y < height - 0.15)
-        canvas.part[gaps] = SECOND
+        plane.set_part(canvas, (np.mod(z, 0.5) > 0.25) & (y < height - 0.15), SECOND)
     elif label == WALL:
-        joints = where & ((np.mod(z + 0.3 * np.floor(y / 0.5), 0.9) < 0.08) | (np.mod(y, 0.5) < 0.06))
-        canvas.part[joints] = SECOND
+        joints = (np.mod(z + 0.3 * np.floor(y / 0.5), 0.9) < 0.08) | (np.mod(y, 0.5) < 0.06)
+        plane.set_part(canvas, joints, SECOND)
 
 
 def _furniture(

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import monai_sfda
-from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, Arm, SourceTraining
+from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, PRIOR_MATCHING, Arm, SourceTraining
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.comparison import BOUND, UNADAPTED
@@ -31,6 +31,8 @@ from monai_sfda.release import MANIFEST, file_sha256
 from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.refit import refit_prototypes
 from monai_sfda.workflow.report import PHANTOM_MANIFEST
+from monai_sfda.workflow.source_model import RECORD as SOURCE_RECORD
+from monai_sfda.workflow.source_model import UNADAPTED as UNADAPTED_MODEL
 from monai_sfda.workflow.steps import exclusive, read_step, run_process, run_step
 
 logger = logging.getLogger(__name__)
@@ -84,9 +86,12 @@ class Experiment:
             self.prepare()
             self._claim_folder()
             for arm in self.arms:
-                self._run_arm(arm)
-            self._train_bound()
-            self._evaluate(BOUND, "bound", self.out / BOUND_RUN / "release" / "model.pt")
+                if arm.training.needs_source:
+                    self._run_arm_with_source(arm)
+                else:
+                    self._run_arm(arm)
+            for needs_source in dict.fromkeys(arm.training.needs_source for arm in self.arms):
+                self._run_bound(needs_source)
         return self.table()
 
     def _run_arm(self, arm: Arm) -> None:
@@ -101,7 +106,7 @@ class Experiment:
             self._refit(training, arm.rho)
         self._bundle(
             f"adapt: {arm.title}",
-            ("adapt.json",),
+            ("adapt.json", *self.configs),
             run / "adaptation.json",
             release=self.release_of(arm),
             method=arm.method,
@@ -109,6 +114,25 @@ class Experiment:
             **arm.overrides,
         )
         self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt")
+
+    def _run_arm_with_source(self, arm: Arm) -> None:
+        """`uda.json`, whose two stages are two steps, and whose runs bring the bundle that scores them."""
+        training, run = self.training_of(arm), self.run_folder(arm)
+        source = self.out / training.folder
+        self._train(training)
+        self._evaluate(
+            _unadapted_title(training), _unadapted_folder(training), source / UNADAPTED_MODEL, source
+        )
+        self._bundle(
+            f"adapt: {arm.title}",
+            ("uda.json", *self.configs),
+            run / "adaptation.json",
+            method=arm.method,
+            source_model=source,
+            output_dir=run,
+            **arm.overrides,
+        )
+        self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt", run)
 
     def _claim_folder(self) -> None:
         """Refuses a folder with products of other settings, so that no old number stands under a new name."""
@@ -143,15 +167,16 @@ class Experiment:
 
         Keys: title, mean Dice, Dice per structure, mean ASSD in mm and how many organs of cases it leaves out
         because one mask was empty, share of the gap closed (from the unadapted model of the arm's own source
-        training), cases, and wall-clock seconds and peak memory of the adaptation's process (for the bound,
-        of its training) where the step ran in one go.
+        training; for prior matching to the bound of its own network), cases, and wall-clock seconds and peak
+        memory of the adaptation's process (for the bound, of its training) where the step ran in one go.
 
         Args:
             arms: which ones; all by default.
         """
         chosen = list(self.arms if arms is None else arms)
         first_of = {self.unadapted_folder(arm): arm for arm in reversed(chosen)}
-        bound = read_summary(self.out / "bound" / "summary.json")
+        kinds = dict.fromkeys(arm.training.needs_source for arm in chosen)
+        bounds = {kind: read_summary(self.out / _bound_folder(kind) / "summary.json") for kind in kinds}
         rows, unadapted = [], {}
         for folder in dict.fromkeys(map(self.unadapted_folder, chosen)):
             unadapted[folder] = read_summary(folder / "summary.json")
@@ -159,12 +184,13 @@ class Experiment:
             rows.append(result_row(title, unadapted[folder]))
         for arm in chosen:
             summary = read_summary(self.test_folder(arm) / "summary.json")
-            low, mean, high = (
-                s["dice"]["mean"] for s in (unadapted[self.unadapted_folder(arm)], summary, bound)
-            )
+            around = (unadapted[self.unadapted_folder(arm)], summary, bounds[arm.training.needs_source])
+            low, mean, high = (s["dice"]["mean"] for s in around)
             row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
             rows.append(row | self._cost(self.run_folder(arm).name))
-        rows.append(result_row(BOUND, bound) | self._cost(BOUND_RUN))
+        for kind, bound in bounds.items():
+            title = BOUND if len(bounds) == 1 else f"{BOUND}, {_training_title(kind)}"
+            rows.append(result_row(title, bound) | self._cost(_bound_run(kind)))
         return rows
 
     def _cost(self, step: str) -> dict[str, Any]:
@@ -177,7 +203,8 @@ class Experiment:
     def training_of(self, arm: Arm) -> SourceTraining:
         """The arm's source training; the configuration's own where the arm asks for nothing else."""
         overrides = arm.training.overrides
-        if all(_is_set_to(self.configured(key), value) for key, value in overrides.items()):
+        as_configured = all(_is_set_to(self.configured(key), value) for key, value in overrides.items())
+        if as_configured and not arm.training.needs_source:
             return OWN_TRAINING
         return arm.training
 
@@ -217,7 +244,7 @@ class Experiment:
         return {
             "unadapted": self.unadapted_folder(arm),
             "adapted": self.test_folder(arm),
-            "supervised bound": self.out / "bound",
+            "supervised bound": self.out / _bound_folder(arm.training.needs_source),
         }
 
     def device(self) -> str:
@@ -227,24 +254,51 @@ class Experiment:
 
     def _train(self, training: SourceTraining) -> None:
         folder = self.out / training.folder
+        if training.needs_source:
+            self._bundle(
+                f"train on the source: {training.title}",
+                ("uda.json", *self.configs),
+                folder / SOURCE_RECORD,
+                stage="source",
+                output_dir=folder,
+                **training.overrides,
+            )
+            return
         self._bundle(
             f"train on the source: {training.title}" if training.name else "train on the source",
-            ("train.json",),
+            ("train.json", *self.configs),
             folder / "release" / MANIFEST,
             domain="source",
             output_dir=folder,
             **training.overrides,
         )
 
-    def _train_bound(self) -> None:
-        folder = self.out / BOUND_RUN
+    def _run_bound(self, needs_source: bool) -> None:
+        """Training on the target's labels; for prior matching its own source model is fine-tuned."""
+        folder = self.out / _bound_run(needs_source)
+        title = "train the bound on the target's labels"
+        if not needs_source:
+            self._bundle(
+                title,
+                ("train.json", *self.configs),
+                folder / "release" / MANIFEST,
+                domain="target",
+                output_dir=folder,
+            )
+            self._evaluate(BOUND, _bound_folder(False), folder / "release" / "model.pt")
+            return
+        self._train(PRIOR_MATCHING)
+        source = self.out / PRIOR_MATCHING.folder
         self._bundle(
-            "train the bound on the target's labels",
+            f"{title}: {PRIOR_MATCHING.title}",
             ("train.json",),
             folder / "release" / MANIFEST,
+            run=source,
+            checkpoint=source / UNADAPTED_MODEL,
             domain="target",
             output_dir=folder,
         )
+        self._evaluate(BOUND, _bound_folder(True), folder / "release" / "model.pt", source)
 
     def _refit(self, training: SourceTraining, rho: float) -> None:
         source, name = self.out / training.folder, f"release_rho_{rho:g}"
@@ -270,20 +324,25 @@ class Experiment:
             self.announce,
         )
 
-    def _evaluate(self, title: str, folder: str, checkpoint: Path) -> None:
+    def _evaluate(self, title: str, folder: str, checkpoint: Path, run: Path | None = None) -> None:
+        """Evaluates with the task's bundle, or with the one in a run's folder, whose network it has."""
         self._bundle(
             f"evaluate: {title}",
-            ("train.json", "evaluate.json"),
+            ("train.json", "evaluate.json", *(self.configs if run is None else ())),
             self.out / folder / "summary.json",
+            run=run,
             checkpoint=checkpoint,
             domain="target",
             split="test",
             output_dir=self.out / folder,
         )
 
-    def _bundle(self, title: str, configs: Sequence[str], product: Path, **overrides: Any) -> None:
-        bundle = find_bundle(find_task(self.task), self.bundles)
-        files = [str(bundle / "configs" / name) for name in (*configs, *self.configs)]
+    def _bundle(
+        self, title: str, configs: Sequence[str], product: Path, run: Path | None = None, **overrides: Any
+    ) -> None:
+        """One command of the task's bundle, or of the bundle in a run's folder."""
+        bundle = find_bundle(find_task(self.task), self.bundles) if run is None else run / "bundle"
+        files = [str(bundle / "configs" / name) for name in configs]
         settings = {
             "bundle_root": bundle,
             "dataset_dir": self.data,
@@ -333,6 +392,18 @@ def _unadapted_title(training: SourceTraining) -> str:
 
 def _unadapted_folder(training: SourceTraining) -> str:
     return f"unadapted_{training.name}" if training.name else "unadapted"
+
+
+def _training_title(needs_source: bool) -> str:
+    return (PRIOR_MATCHING if needs_source else OWN_TRAINING).title
+
+
+def _bound_run(needs_source: bool) -> str:
+    return f"{BOUND_RUN}_{PRIOR_MATCHING.name}" if needs_source else BOUND_RUN
+
+
+def _bound_folder(needs_source: bool) -> str:
+    return f"bound_{PRIOR_MATCHING.name}" if needs_source else "bound"
 
 
 def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:

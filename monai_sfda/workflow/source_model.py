@@ -94,7 +94,7 @@ def read_source_model(
         unadapted, fingerprint = str(record["unadapted_sha256"]), str(record["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError("no source model can be read", path=path, remedy=again) from error
-    if recorded != (task.name, task.labels, network_def) or sampling != preprocessing:
+    if recorded != (task.name, task.labels, network_def) or sampling != json.loads(json.dumps(preprocessing)):
         raise CheckpointError(
             "the source model is of another task, network or sampling", path=path, remedy=ANOTHER_NETWORK
         )

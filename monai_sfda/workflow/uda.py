@@ -10,7 +10,7 @@ import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -47,6 +47,7 @@ class UdaSettings(BaseModel):
         epoch_length: iterations an epoch of both; None: one pass through the source's slices.
         batch_size: slices a batch, of each domain.
         learning_rate: None for the method's own.
+        schedule: `constant` (with the method's decay) or `cosine` to zero over each stage.
         patience: epochs without a rise of the held-out source scans' Dice after which the adaptation stops;
             None for no early stopping.
         discriminator_width: channels of the discriminator's first convolution.
@@ -59,6 +60,7 @@ class UdaSettings(BaseModel):
     epoch_length: int | None = Field(None, ge=1)
     batch_size: int = Field(4, ge=1)
     learning_rate: float | None = Field(None, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
     patience: int | None = Field(None, ge=1)
     discriminator_width: int = Field(64, ge=1)
 
@@ -138,6 +140,7 @@ def adapt_with_source(
     options: dict[str, Any] = {
         "method": chosen,
         "learning_rate": learning_rate,
+        "schedule": uda_section.schedule,
         "device": device,
         "epoch_length": uda_section.epoch_length,
         "batch_size": batch_size,

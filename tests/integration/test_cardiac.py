@@ -18,7 +18,8 @@ from tests.builders import BUNDLES
 from tests.integration.commands import run_in_process
 
 HEART = BUNDLES / CARDIAC.bundle
-QUICK = {"max_epochs": 1, "batch_size": 4, "image_size": 48, "pixel_size_mm": 5.0}
+SAMPLING = {"image_size": 48, "pixel_size_mm": 5.0}
+QUICK = SAMPLING | {"max_epochs": 1, "batch_size": 4}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_train_adapt_evaluate_inference(hearts, tmp_path):
         domain="target",
         split="test",
         output_dir=tmp_path / "evaluate",
-        **QUICK,
+        **SAMPLING,
     )
     summary = json.loads((tmp_path / "evaluate" / "summary.json").read_text(encoding="utf-8"))
     assert (summary["task"], summary["cases"]) == ("cardiac", 1)
@@ -107,7 +108,7 @@ def test_train_adapt_evaluate_inference(hearts, tmp_path):
         checkpoint=release / "model.pt",
         domain="source",
         output_dir=tmp_path / "inference",
-        **QUICK,
+        **SAMPLING,
     )
     for image in (hearts / "mr_train").glob("*_image.nii.gz"):
         scan = nibabel.load(image)

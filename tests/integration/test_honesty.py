@@ -77,7 +77,9 @@ def test_image_level_tags_read_labels_and_every_record_says_so(phantoms, source_
     assert "image-level tags" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("method", [m.name for m in METHODS.values() if m.takes_steps])
+@pytest.mark.parametrize(
+    "method", [m.name for m in METHODS.values() if m.takes_steps and "source_data" not in m.requires]
+)
 def test_every_method_adapts_from_a_release_and_images_alone(phantoms, source_run, tmp_path, method):
     images = next(phantoms.rglob("img"))
     weights = adapt(

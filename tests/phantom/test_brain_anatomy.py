@@ -17,6 +17,9 @@ GRID = Grid((54, 66, 53), np.array([[3.0, 0, 0, -80], [0, 3.0, 0, -98], [0, 0, 3
 ML = float(np.prod(GRID.spacing_mm)) / 1000.0
 
 
+SEEDS = range(10, 20)
+
+
 def fractions(seed: int, grade: str | None) -> tuple[dict[BrainTissue, np.ndarray], np.ndarray]:
     kinds = list(BrainTissue)
     values = {kind: tuple(float(kind is other) for other in kinds) for kind in kinds}
@@ -28,8 +31,7 @@ def fractions(seed: int, grade: str | None) -> tuple[dict[BrainTissue, np.ndarra
 def gliomas() -> dict[str, list[np.ndarray]]:
     nothing = dict.fromkeys(BrainTissue, ())
     return {
-        grade: [make_brain(seed, grade).paint(GRID, nothing)[1] for seed in range(10, 20)]
-        for grade in ("HGG", "LGG")
+        grade: [make_brain(seed, grade).paint(GRID, nothing)[1] for seed in SEEDS] for grade in ("HGG", "LGG")
     }
 
 
@@ -97,16 +99,27 @@ def test_grades_differ_in_size_oedema_and_enhancement(gliomas: dict[str, list[np
 
 
 def test_necrosis_lies_in_the_rim_and_the_core_in_oedema(gliomas: dict[str, list[np.ndarray]]) -> None:
-    for labels in gliomas["HGG"]:
+    whole = []
+    for seed, labels in zip(SEEDS, gliomas["HGG"], strict=True):
         assert set(np.unique(labels)) == {0, 1, 2, 4}
         assert TumourLabel.ENHANCING == 4
         filled = ndimage.binary_fill_holes(np.isin(labels, (1, 4)))
         core = ndimage.binary_erosion(filled)
         necrotic = labels == TumourLabel.NECROTIC_AND_NON_ENHANCING
-        assert necrotic[core].sum() > 0.8 * necrotic.sum()
         centre = np.argwhere(np.isin(labels, (1, 4))).mean(0)
         distance = {v: np.linalg.norm(np.argwhere(labels == v) - centre, axis=1).mean() for v in (1, 2, 4)}
-        assert distance[1] < distance[4] < distance[2]
+        assert max(distance[1], distance[4]) < distance[2]
+        tumour = make_brain(seed, "HGG").tumour
+        assert tumour is not None
+        whole.append(tumour.focus is None)
+        if tumour.focus is None:
+            assert necrotic[core].sum() > 0.8 * necrotic.sum()
+            assert distance[1] < distance[4]
+        else:
+            # solid tumour without enhancement lies between enhancing tumour and oedema
+            inside = ndimage.binary_fill_holes(labels == TumourLabel.ENHANCING)
+            assert (necrotic & ~inside).sum() > 0.2 * necrotic.sum()
+    assert 2 <= sum(whole) <= 8
 
 
 def test_a_tumour_is_one_mass_on_one_side(gliomas: dict[str, list[np.ndarray]]) -> None:

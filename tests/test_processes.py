@@ -34,7 +34,6 @@ JOBS = {
     "AdaEnt, batches": ("adaent", {"ratio_weight": 1.0}),
     "AdaEnt, images": ("adaent", {"ratio_weight": 1.0, "ratio_over": "image"}),
     "AdaEnt, regressor": ("adaent", {"ratio_weight": 1.0, "prior": "regressor", "adam_eps": 1e-2}),
-    "AdaEnt, presence": ("adaent", {"ratio_weight": 1.0, "prior": "presence", "adam_eps": 1e-2}),
     "class-ratio regressor": ("class ratio", {"optimizer": "sgd", "learning_rate": 0.1}),
     "AdaEnt, tags": ("adaent", {"ratio_weight": 1.0, "prior": "tags"}),
     "mean teacher": ("mean_teacher", {"confidence_threshold": 0.0, "consistency": "squared_difference"}),

@@ -57,11 +57,8 @@ class Segmenter:
     labels: dict[str, int]
 
     def __post_init__(self) -> None:
-        if self.keep_largest and BACKGROUND not in self.labels:
-            raise SettingError(
-                "largest_component leaves background behind, and the task has none",
-                remedy="leave largest_component out",
-            )
+        if self.keep_largest:
+            require_background(self.labels)
         self.inferer.stack_slices = self.preprocessing.stack_slices
         self.network = self.network.to(self.device).eval()
 
@@ -310,6 +307,19 @@ def volumes_ml(segmentation: NDArray[np.uint8], scan: Scan, task: Task) -> dict[
     structures = without_background(task.labels)
     volumes = {name: float(counts[index]) * voxel_ml for name, index in structures.items()}
     return {name: round(volume, 3) for name, volume in task.with_regions(volumes).items()}
+
+
+def require_background(labels: Mapping[str, int]) -> None:
+    """Refuses to keep the largest component alone where there is no background to leave behind.
+
+    Raises:
+        SettingError: in a task of pictures.
+    """
+    if BACKGROUND not in labels:
+        raise SettingError(
+            "largest_component leaves background behind, and the task has none",
+            remedy="leave largest_component out",
+        )
 
 
 def shares(segmentation: NDArray[np.uint8], labels: dict[str, int]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from monai_sfda.engines.base import seed_for
 from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
-from monai_sfda.engines.volumes import Segmenter, protocol_name
+from monai_sfda.engines.volumes import Segmenter, protocol_name, require_background
 from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
@@ -65,6 +65,8 @@ def train(
         trainer.start_from(Path(checkpoint))
     dataset = trainer.dataset
     _require_subjects(dataset)
+    if keep_largest:
+        require_background(dataset.task.labels)
     held_out = _held_out(validation)
     warn_of_finished_run(Path(trainer.output_dir), "release")
     trainer.run()

@@ -137,7 +137,7 @@ class StackDataset(Dataset[dict[str, Any]]):
         return self._list
 
     def only(self, number: int) -> None:
-        """Cuts the list to the case of that number, which it keeps; no other is read.
+        """Cuts the list to the case of that number, which it keeps; no other is read, and none is missing.
 
         Raises:
             SettingError: when there is no such case, or scans have been read already.
@@ -148,7 +148,7 @@ class StackDataset(Dataset[dict[str, Any]]):
                 f"scan {number} cannot be chosen of {len(self.list().cases)}",
                 remedy="choose a listed scan, before any is read",
             )
-        self._list = replace(self.list(), cases=tuple(cases))
+        self._list = replace(self.list(), cases=tuple(cases), missing=())
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Reads, checks and caches all scans; a no-op when done. The processes of a machine share the work.

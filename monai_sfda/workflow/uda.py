@@ -46,7 +46,8 @@ class UdaSettings(BaseModel):
         max_epochs: of the adaptation.
         epoch_length: iterations an epoch of both; None: one pass through the source's slices.
         batch_size: slices a batch, of each domain.
-        learning_rate: None for the method's own.
+        learning_rate: of the adaptation; None for the method's own.
+        source_learning_rate: of the source model; None for the same.
         schedule: `constant` (with the method's decay) or `cosine` to zero over each stage.
         patience: epochs without a rise of the held-out source scans' Dice after which the adaptation stops;
             None for no early stopping.
@@ -60,6 +61,7 @@ class UdaSettings(BaseModel):
     epoch_length: int | None = Field(None, ge=1)
     batch_size: int = Field(4, ge=1)
     learning_rate: float | None = Field(None, gt=0)
+    source_learning_rate: float | None = Field(None, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     patience: int | None = Field(None, ge=1)
     discriminator_width: int = Field(64, ge=1)
@@ -139,7 +141,6 @@ def adapt_with_source(
     networks = CrossDomainAutoencoder(network, uda_section.discriminator_width)
     options: dict[str, Any] = {
         "method": chosen,
-        "learning_rate": learning_rate,
         "schedule": uda_section.schedule,
         "device": device,
         "epoch_length": uda_section.epoch_length,
@@ -152,7 +153,12 @@ def adapt_with_source(
     folder = out if stage == "source" else out / SOURCE_FOLDER
     if source_model is None:
         trainer = SourceStageTrainer(
-            networks, source, max_epochs=uda_section.source_epochs, output_dir=folder, **options
+            networks,
+            source,
+            max_epochs=uda_section.source_epochs,
+            learning_rate=uda_section.source_learning_rate or learning_rate,
+            output_dir=folder,
+            **options,
         )
         _train_source_model(folder, trainer, configuration, Path(bundle_root))
     else:
@@ -171,6 +177,7 @@ def adapt_with_source(
         validation=validation,
         patience=uda_section.patience,
         max_epochs=max_epochs,
+        learning_rate=learning_rate,
         output_dir=out,
         **options,
     )

@@ -80,7 +80,7 @@ def _show(axes: Axes, image: NDArray[np.int16], labels: NDArray[np.uint8], size:
 def draw(subjects: list[SpineImages], path: Path) -> None:
     """A sagittal and an axial slice of each subject in all images, discs outlined."""
     figure, axes = plt.subplots(
-        2 * len(subjects), 4, figsize=(11, 6.4 * len(subjects)), height_ratios=[2.6, 1] * len(subjects)
+        2 * len(subjects), 4, figsize=(11, 4.9 * len(subjects)), height_ratios=[1.5, 1] * len(subjects)
     )
     for number, images in enumerate(subjects):
         x, y, z = (n * s for n, s in zip(images.grid.shape, images.grid.spacing_mm, strict=True))

@@ -14,11 +14,12 @@ from monai_sfda import processes
 from monai_sfda.data.cache import CachedVolume, shared_on_machine
 from monai_sfda.data.stacks import StackDataset, share_of
 from monai_sfda.engines import AdaptationTrainer, SupervisedTrainer
+from monai_sfda.engines.class_ratio_regression import ClassRatioRegressorSettings, ClassRatioTrainer
 from monai_sfda.engines.source_statistics import fit_prototypes
 from monai_sfda.errors import DataError
 from monai_sfda.losses import soft_dice_loss
 from monai_sfda.methods import create_method
-from monai_sfda.networks import SegmentationNetwork, synchronise_batchnorm
+from monai_sfda.networks import ClassRatioRegressor, SegmentationNetwork, synchronise_batchnorm
 from tests.builders import release, small_network, toy_abdomen
 from tests.together import run_together
 
@@ -32,6 +33,8 @@ JOBS = {
     "MAS3, without class 0": ("mas3", FEW_POINTS | {"ignore_class_zero": True, "confidence_threshold": 0.3}),
     "AdaEnt, batches": ("adaent", {"ratio_weight": 1.0}),
     "AdaEnt, images": ("adaent", {"ratio_weight": 1.0, "ratio_over": "image"}),
+    "AdaEnt, regressor": ("adaent", {"ratio_weight": 1.0, "prior": "regressor", "adam_eps": 1e-2}),
+    "class-ratio regressor": ("class ratio", {"optimizer": "sgd", "learning_rate": 0.1}),
     "AdaEnt, tags": ("adaent", {"ratio_weight": 1.0, "prior": "tags"}),
     "mean teacher": ("mean_teacher", {"confidence_threshold": 0.0, "consistency": "squared_difference"}),
     "OSUDA": ("osuda", {"time_constant": 3.0, "adam_eps": 1e-2}),
@@ -203,6 +206,11 @@ def stacks(datalist, domain, labels):
     )
 
 
+def small_regressor():
+    torch.manual_seed(1)
+    return ClassRatioRegressor(3, 5, "resnet10", width=4)
+
+
 def one_job(datalist, out, kind, settings):
     """A short run; the network has batch norm and no dropout, whose draws differ between processes."""
     torch.manual_seed(0)
@@ -217,7 +225,14 @@ def one_job(datalist, out, kind, settings):
         "output_dir": out,
         "augmentation": {"rotation_degrees": 10.0, "noise": 0.1, "sign_flip": 0.5, "gamma": 0.2},
     }
-    if kind == "train":
+    if kind == "class ratio":
+        network = small_regressor()
+        options = {key: value for key, value in options.items() if key not in ("max_epochs", "epoch_length")}
+        lasting = ClassRatioRegressorSettings(max_epochs=1, epoch_length=4, **settings)
+        trainer = ClassRatioTrainer(
+            network, settings=lasting, dataset=stacks(datalist, "source", True), **options
+        )
+    elif kind == "train":
         trainer = SupervisedTrainer(network, stacks(datalist, "source", True), settings=settings, **options)
     else:
         method = create_method(kind, settings)
@@ -225,7 +240,7 @@ def one_job(datalist, out, kind, settings):
             network,
             stacks(datalist, "target", bool(method.target_labels_read)),
             method=method,
-            release=release(small_network()),
+            release=release(small_network(), class_ratio_regressor=small_regressor()),
             learning_rate=1e-4 if method.takes_steps else None,
             **options,
         )

@@ -99,6 +99,7 @@ def _task(name: str, title: str, source: Domain, without: tuple[str, ...]) -> Ta
         ),
         stack_slices=1,
         pictures=True,
+        phantoms="street",
     )
 
 

@@ -11,6 +11,9 @@ from monai_sfda.catalog import LabelRange
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Endings of the volume files that are read, lower case; DICOM is known by its content, whatever its name."""
 
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+"""Endings of the colour pictures that are read, lower case."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -59,7 +62,9 @@ def stem(path: Path) -> str:
     >>> stem(Path("img/img0001.nii.gz")), stem(Path("study/1.2.840"))
     ('img0001', '1.2.840')
     """
-    suffix = volume_suffix(path) or (".dcm" if path.name.lower().endswith(".dcm") else "")
+    suffix = volume_suffix(path) or next(
+        (s for s in (".dcm", *PICTURE_SUFFIXES) if path.name.lower().endswith(s)), ""
+    )
     return path.name[: len(path.name) - len(suffix)] if suffix else path.name
 
 

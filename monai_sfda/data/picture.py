@@ -16,13 +16,12 @@ import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from monai_sfda.data.case import Case
+from monai_sfda.data.case import PICTURE_SUFFIXES, Case
 from monai_sfda.data.checks import check_file
 from monai_sfda.data.scan import Scan
 from monai_sfda.errors import DataError, OutputError
 from monai_sfda.files import whole_file
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _OWN_OUTPUT = "_seg"
 #: Cityscapes' colours and ids, for labels that are stored in colour. Black is all that is not labelled.
 _COLOURS = {

@@ -75,7 +75,7 @@ def embedding_figure(
         _PANEL_INCHES * min(max(height / width, 0.4), 1.1) if plane.directions.shape[1] == 2 else 4.0
     )
     figure = Figure(
-        figsize=((_PANEL_INCHES + 0.6) * len(panels), panel_height + 1.3),
+        figsize=((_PANEL_INCHES + 0.6) * len(panels), panel_height + 1.1 + 0.25 * -(-len(structures) // 6)),
         facecolor="white",
         layout="constrained",
     )
@@ -192,7 +192,8 @@ def _draw_prototype(
 
 
 def _color(k: int, structures: Sequence[Structure]) -> tuple[float, float, float]:
-    red, green, blue = _BACKGROUND if k == 0 else color_of(k, structures)
+    background = k == 0 and all(structure.index != 0 for structure in structures)
+    red, green, blue = _BACKGROUND if background else color_of(k, structures)
     return red / 255.0, green / 255.0, blue / 255.0
 
 

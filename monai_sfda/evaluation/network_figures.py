@@ -109,7 +109,7 @@ def _draw_cloud(panel: Axes, scatter: Scatter, structures: Sequence[Structure]) 
 
 
 def _color(index: int, structures: Sequence[Structure]) -> str:
-    if index == 0:
+    if index == 0 and all(structure.index != 0 for structure in structures):
         return _BACKGROUND_CLASS
     red, green, blue = color_of(index, structures)
     return f"#{red:02x}{green:02x}{blue:02x}"

@@ -87,6 +87,7 @@ def render_report(content: ReportContent) -> str:
         method=withhold_locations(content.method),
         split=withhold_locations(content.split),
         phantom=content.phantom,
+        pictures=content.pictures,
         verdict=verdict,
         verdict_title=VERDICTS[verdict][0],
         verdict_meaning=VERDICTS[verdict][1],

@@ -53,6 +53,7 @@ class ReportContent:
         volumes: `before` and `after` to adaptation case number to structure to predicted volume in ml.
         volumes_cut: adaptation cases whose slices were cut at the centre, so that volumes miss their edges.
         phantom: whether the scans are simulated; the report then says so at its head.
+        pictures: whether they are colour pictures, upright and without a patient's sides.
         structures: names and colours for the legend; empty takes those of the catalog's task.
         target_labels_read: what labels of the target the adaptation used (an oracle setting, image-level
             tags), in words; empty means none, which the report then states. Settings named `oracle` are found
@@ -79,6 +80,7 @@ class ReportContent:
     volumes: Mapping[str, Mapping[int, Mapping[str, float | None]]] = field(default_factory=dict)
     volumes_cut: Sequence[int] = ()
     phantom: bool = False
+    pictures: bool = False
     structures: Sequence[Structure] = ()
     target_labels_read: Sequence[str] = ()
     source_data_read: bool = False

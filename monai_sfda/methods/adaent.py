@@ -20,10 +20,9 @@ Where the paper is silent, or cannot be followed without target labels, ours dif
   mean. Its gradient is the batch's own.
 - With `prior` `regressor`, tau_e is as in the paper what the release's network guesses from each slice.
   *Ours*: its batch norm takes the target batch's statistics, since those of another modality mislead it.
-- With `presence` (*ours*), tau_e of a slice has, for each class that the network itself finds in it, the
-  source's mean share where the class is present, and 0 for the others: an empty slice stays empty.
-- With `tags`, the same for each class that the slice's **label** shows. Tags are read from target labels:
-  such a run is a benchmark and is recorded as one. The paper's own numbers are of this kind.
+- With `tags`, tau_e of a slice has, for each class that the slice's **label** shows, the source's mean share
+  where the class is present, and 0 for the others. Tags are read from target labels: such a run is a
+  benchmark and is recorded as one. The paper's own numbers are of this kind.
 - The published code computes KL(tau^, tau_e) and normalises by the largest class: `direction`,
   `normalisation`.
 """
@@ -45,7 +44,6 @@ from monai_sfda.methods.class_ratio_priors import (
     Prior,
     PriorName,
     RegressorStatistics,
-    presence_prior,
     regressor_prior,
     statistics_prior,
     tags_prior,
@@ -61,11 +59,9 @@ class AdaEntSettings(StepSettings):
         ratio_weight: lambda of Eq. 3; the paper's 0.01, the published code's 1. With 0 the entropy is alone.
         direction: `prior_to_predicted` as the paper writes, `predicted_to_prior` as its code computes.
         normalisation: of the predicted ratio: `softmax` (the paper's) or `largest_class` (the code's).
-        prior: `statistics` of the release; `regressor`, its network that guesses a slice's ratio; `presence`,
-            by the classes that the network finds; or `tags`, which read target labels (benchmarks alone).
+        prior: `statistics` of the release; `regressor`, its network that guesses a slice's ratio; or `tags`,
+            which read target labels (benchmarks alone).
         regressor_statistics: batch-norm statistics of that network: the `target` batch's, or the `source`'s.
-        presence_share: with `presence`, the least predicted share of a class that counts as found, relative
-            to its share where it is present.
         ratio_over: what the predicted ratio is of: each `image` by itself, as the paper has it, or the
             `batches` so far; None for what fits the prior: batches with statistics, else the image.
         ratio_momentum: of the running mean over batches; 0 for the batch alone.
@@ -79,7 +75,6 @@ class AdaEntSettings(StepSettings):
     normalisation: Literal["softmax", "largest_class"] = "softmax"
     prior: PriorName = "statistics"
     regressor_statistics: RegressorStatistics = "target"
-    presence_share: float = Field(0.1, gt=0, le=1)
     ratio_over: Literal["image", "batches"] | None = None
     ratio_momentum: float = Field(0.9, ge=0, lt=1)
     class_weights: Literal["uniform", "inverse_ratio"] | tuple[float, ...] = "uniform"
@@ -116,7 +111,7 @@ class AdaEnt(Method[AdaEntSettings]):
         logits = self.network(batch["image"])
         losses = {"entropy": mean_entropy(logits, self._weights)}
         predicted = predicted_class_ratio(logits, settings.normalisation)
-        prior = self._prior(batch, logits.detach()).to(predicted)
+        prior = self._prior(batch).to(predicted)
         over_batches = self._over_batches
         if over_batches:
             predicted, prior = self._follow(predicted), _mean_of_all(prior)
@@ -147,8 +142,6 @@ class AdaEnt(Method[AdaEntSettings]):
             return regressor_prior(
                 release, settings.regressor_statistics, next(self.network.parameters()).device
             )
-        if settings.prior == "presence":
-            return presence_prior(release, settings.presence_share)
         if settings.prior == "tags":
             return tags_prior(release)
         return statistics_prior(self._ratio)

@@ -1,7 +1,6 @@
 """Priors tau_e of the class ratio of a slice, for AdaEnt: what the release knows, guesses or is told.
 
-A prior is a function of a batch and of the network's logits for it, to (B, K) ratios, rows of sum 1, without
-gradient.
+A prior is a function of a batch to (B, K) ratios, rows of sum 1, without gradient.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from monai_sfda.losses import label_class_ratio
 from monai_sfda.networks import keeps_statistics, synchronise_batchnorm
 from monai_sfda.release import MANIFEST, ClassRatio, Release
 
-Prior = Callable[[Mapping[str, Tensor], Tensor], Tensor]
-PriorName = Literal["statistics", "regressor", "presence", "tags"]
+Prior = Callable[[Mapping[str, Tensor]], Tensor]
+PriorName = Literal["statistics", "regressor", "tags"]
 RegressorStatistics = Literal["target", "source"]
 
 
@@ -27,8 +26,8 @@ def statistics_prior(ratio: ClassRatio) -> Prior:
     """The source subjects' mean, the same for every slice."""
     mean = torch.tensor(ratio.mean, dtype=torch.float64)
 
-    def prior(batch: Mapping[str, Tensor], logits: Tensor) -> Tensor:
-        return mean.to(logits.device).expand(len(logits), -1)
+    def prior(batch: Mapping[str, Tensor]) -> Tensor:
+        return mean.expand(len(batch["image"]), -1)
 
     return prior
 
@@ -58,25 +57,9 @@ def regressor_prior(release: Release, statistics: RegressorStatistics, device: t
             module.train()
     synchronise_batchnorm(network)
 
-    def prior(batch: Mapping[str, Tensor], logits: Tensor) -> Tensor:
+    def prior(batch: Mapping[str, Tensor]) -> Tensor:
         ratio: Tensor = network(batch["image"])
         return ratio.double()
-
-    return prior
-
-
-def presence_prior(release: Release, least_share: float) -> Prior:
-    """The source's mean share of each class that the network now finds in the slice, 0 for the others.
-
-    A class is found where at least `least_share` of the share that it has where it is present is predicted.
-    What the network misses altogether stays missed, and what it invents at length stays; stray pixels go.
-    """
-    where_present = _where_present(release, "presence")
-
-    def prior(batch: Mapping[str, Tensor], logits: Tensor) -> Tensor:
-        predicted = label_class_ratio(logits.argmax(1), len(where_present))
-        shares = where_present.to(predicted)
-        return _shares_of(predicted >= least_share * shares, shares)
 
     return prior
 
@@ -86,9 +69,9 @@ def tags_prior(release: Release) -> Prior:
 
     It reads the target's labels: a benchmark's, never a user's.
     """
-    where_present = _where_present(release, "tags")
+    where_present = _where_present(release)
 
-    def prior(batch: Mapping[str, Tensor], logits: Tensor) -> Tensor:
+    def prior(batch: Mapping[str, Tensor]) -> Tensor:
         if "label" not in batch:
             raise SettingError(
                 "prior 'tags' reads target labels, and none are given",
@@ -110,14 +93,14 @@ def _shares_of(shown: Tensor, where_present: Tensor) -> Tensor:
     return ratio / ratio.sum(1, keepdim=True)
 
 
-def _where_present(release: Release, prior: str) -> Tensor:
+def _where_present(release: Release) -> Tensor:
     """(K,) the source's mean share in slices that show the class."""
     assert release.class_ratio is not None  # AdaEnt requires it
     present = release.class_ratio.where_present or (None,) * len(release.class_ratio.mean)
     lacking = [name for name, k in release.labels.items() if k > 0 and present[k] is None]
     if lacking:
         raise ReleaseError(
-            f"prior '{prior}' needs the share of {', '.join(lacking)} in the slices that show it, and the "
+            f"prior 'tags' needs the share of {', '.join(lacking)} in the slices that show it, and the "
             "release does not state it",
             path=MANIFEST,
             remedy="make the release again with this version and at least three subjects of each structure, "

@@ -51,7 +51,7 @@ class SpineScanner:
     bias: float = 0.15
     surface: float = 0.3
     reach_mm: float = 70.0
-    noise: float = 0.05
+    noise: float = 0.035
     texture: float = 1.0
     gain: float = _GAIN
 
@@ -76,7 +76,7 @@ def draw_spine_scanner(seed: Seed) -> SpineScanner:
         bias=uniform(rng, 0.1, 0.25),
         surface=uniform(rng, 0.1, 0.5),
         reach_mm=uniform(rng, 55.0, 90.0),
-        noise=uniform(rng, 0.04, 0.09),
+        noise=uniform(rng, 0.02, 0.05),
         texture=uniform(rng, 0.8, 1.3),
         gain=_GAIN * uniform(rng, 0.6, 1.4),
     )

@@ -33,11 +33,11 @@ class SpineLabel(IntEnum):
 # bone marrow, J Magn Reson Imaging 2001;13:263. Densities and the rest: representative values.
 SPINE_TISSUES: dict[Enum, MrTissue] = {
     **dict(MR_TISSUES.items()),
-    SpineTissue.NUCLEUS: MrTissue(0.85, 1050.0, 110.0, texture=0.05),
-    SpineTissue.ANNULUS: MrTissue(0.70, 900.0, 48.0, texture=0.08),
-    SpineTissue.DEGENERATE_DISC: MrTissue(0.62, 850.0, 40.0, texture=0.12),
-    SpineTissue.RED_MARROW: MrTissue(0.62, 750.0, 45.0, fat_share=0.18, texture=0.08),
-    SpineTissue.YELLOW_MARROW: MrTissue(0.72, 600.0, 50.0, fat_share=0.85, texture=0.08),
+    SpineTissue.NUCLEUS: MrTissue(0.88, 1050.0, 110.0, texture=0.05),
+    SpineTissue.ANNULUS: MrTissue(0.75, 900.0, 50.0, texture=0.06),
+    SpineTissue.DEGENERATE_DISC: MrTissue(0.70, 850.0, 45.0, texture=0.08),
+    SpineTissue.RED_MARROW: MrTissue(0.62, 750.0, 45.0, fat_share=0.18, texture=0.05),
+    SpineTissue.YELLOW_MARROW: MrTissue(0.62, 600.0, 50.0, fat_share=0.85, texture=0.05),
 }
 
 #: How much faster, 1/s, the signal of marrow decays between bone trabeculae, whose susceptibility is another;

@@ -1,8 +1,9 @@
 """Augmentation of a batch where it lies, so that a GPU never waits for it.
 
 SFS augments both domains by rotation up to 20 degrees, multiplication by -1, Gaussian noise, random crop and
-zoom. One affine map does rotation, zoom, crop and flip in a single resampling. MONAI's transforms work sample
-by sample on the CPU; this works on the whole batch at once on its device.
+zoom; prior matching by small affine and elastic maps and changes of contrast. One map does all of the
+geometry in a single resampling. MONAI's transforms work sample by sample on the CPU; this works on the whole
+batch at once on its device.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+ELASTIC_GRID = 6
+"""Control points a side of the elastic displacement."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Augmentation:
         sign_flip: probability of multiplying an image by -1.
         gamma: largest change of log-contrast: v -> sign(v) |v|^exp(g), g uniform in [-gamma, gamma].
         noise: largest standard deviation of the added Gaussian noise, in units of the normalised image.
+        shear_degrees: largest shear angle either way, along the rows.
+        elastic: largest standard deviation of a smooth random displacement, as a share of the image's side.
     """
 
     rotation_degrees: float = 20.0
@@ -34,6 +40,8 @@ class Augmentation:
     sign_flip: float = 0.5
     gamma: float = 0.0
     noise: float = 0.1
+    shear_degrees: float = 0.0
+    elastic: float = 0.0
 
 
 AUGMENTATION_OFF = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -64,20 +72,35 @@ def augment(
     first, size = (0, image.shape[0]) if part is None else part
     here = slice(first, first + image.shape[0])
     uniform = (torch.rand(size, 6, generator=generator) * 2 - 1)[here]
-    if settings.rotation_degrees or settings.zoom or settings.shift:
+    affine = settings.rotation_degrees or settings.zoom or settings.shift or settings.shear_degrees
+    if affine or settings.elastic:
         angle = uniform[:, 0] * math.radians(settings.rotation_degrees)
         scale = torch.exp(-uniform[:, 1] * math.log1p(settings.zoom))
         cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
         ratio = image.shape[-2] / image.shape[-1]
         shift = uniform[:, 2:4] * 2 * settings.shift
+        shear = torch.zeros_like(angle)
+        if settings.shear_degrees:
+            sheared = (torch.rand(size, generator=generator) * 2 - 1)[here]
+            shear = torch.tan(sheared * math.radians(settings.shear_degrees))
         theta = torch.stack(
             [
-                torch.stack([cos, -sin * ratio, shift[:, 0]], dim=1),
-                torch.stack([sin / ratio, cos, shift[:, 1]], dim=1),
+                torch.stack([cos, (shear * cos - sin) * ratio, shift[:, 0]], dim=1),
+                torch.stack([sin / ratio, shear * sin + cos, shift[:, 1]], dim=1),
             ],
             dim=1,
         ).to(image)
         points = functional.affine_grid(theta, list(image.shape), align_corners=False)
+        if settings.elastic:
+            drawn = torch.randn(size, 2, ELASTIC_GRID, ELASTIC_GRID, generator=generator)[here]
+            strength = torch.rand(size, generator=generator)[here] * 2 * settings.elastic
+            field = functional.interpolate(
+                (drawn * strength[:, None, None, None]).to(image),
+                size=image.shape[-2:],
+                mode="bicubic",
+                align_corners=False,
+            )
+            points = points + field.movedim(1, -1)
         image = functional.grid_sample(
             image, points, mode="bilinear", padding_mode="border", align_corners=False
         )

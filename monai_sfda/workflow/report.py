@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_sfda.catalog import TASKS
 from monai_sfda.errors import DataError
 from monai_sfda.evaluation.cases import read_metrics
 from monai_sfda.evaluation.comparison import ADAPTED, CENTRE_BLOB, UNADAPTED
@@ -83,6 +84,7 @@ def report_of_run(
         },
         volumes_cut=record.get("volumes_cut_cases", ()),
         phantom=phantom or record["phantom"],
+        pictures=record["task"] in TASKS and TASKS[record["task"]].pictures,
         target_labels_read=record["target_labels_used"],
         source_data_read=record.get("source_data_read", False),
     )

@@ -70,3 +70,10 @@ def test_every_method_s_word_in_one_call_and_supervised_is_the_bound():
 def test_unknown_methods_list_the_nearest(name, message):
     with pytest.raises(SettingError, match=message):
         method_comparison(["none", name])
+
+
+def test_a_method_from_outside_is_compared_in_a_folder_of_its_own():
+    """By dotted name; a class of ours stands for another package's, whose import tests/methods covers."""
+    comparison = method_comparison(["none", "monai_sfda.methods.tent:Tent"])
+    assert [arm.run for arm in comparison.arms] == ["none", "monai_sfda.methods.tent_Tent"]
+    assert comparison.arms[1].title == "Tent"

@@ -43,6 +43,9 @@ def make_score() -> MakeScore:
             "state": "defined",
             "predicted_ml": 100.0,
             "reference_ml": 110.0,
+            "predicted_voxels": 1000,
+            "reference_voxels": 1100,
+            "common_voxels": 840,
         }
         return StructureScore(case=case, structure=structure, **(values | changes))
 
@@ -67,6 +70,8 @@ def make_summary(make_score: MakeScore) -> MakeSummary:
                 "hd_mm": None,
                 "state": "one_empty",
                 "predicted_ml": 0.0,
+                "predicted_voxels": 0,
+                "common_voxels": 0,
             }
             scores.append(
                 make_score(case, "spleen", **(gone if case <= missed else {"dice": dice, "assd_mm": assd}))

@@ -152,6 +152,7 @@ def test_metrics_csv_has_a_row_a_case_and_structure_and_no_file_name(
     assert list(rows[0]) == [
         *("case", "structure", "dice", "iou", "assd_mm", "hd95_mm", "hd_mm"),
         *("state", "predicted_ml", "reference_ml"),
+        *("predicted_voxels", "reference_voxels", "common_voxels"),
     ]
     assert [(row["case"], row["structure"], row["state"]) for row in rows] == [
         ("1", "liver", "defined"),

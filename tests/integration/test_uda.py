@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from monai_sfda.workflow.report import report_of_run
-from tests.builders import toy_abdomen
-from tests.integration.commands import ABDOMEN, run_in_process
+from tests.builders import REPOSITORY, toy_abdomen
+from tests.integration.commands import ABDOMEN, bundle_command, run_in_process
 from tests.integration.test_bad_input import failure
 
 QUICK_UDA = {
@@ -179,3 +182,28 @@ def test_adapt_json_refuses_and_says_where_to_go(phantoms, source_run, tmp_path)
     )
     assert "method 'prior_matching' needs the source's labelled scans" in last
     assert "run uda.json" in last
+
+
+@pytest.mark.long
+def test_stopped_in_either_stage_it_goes_on_to_the_same_weights(phantoms, tmp_path):
+    settings = QUICK_UDA | {"uda#epoch_length": 30, "dataset_dir": phantoms}
+
+    def start(out):
+        words = bundle_command(ABDOMEN, ("uda", "small"), output_dir=out, **settings)
+        return subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait(timeout=300) == 0
+    out = tmp_path / "parts"
+    for stage in (out / "source", out):
+        process = start(out)
+        deadline = time.monotonic() + 200
+        while not list((stage / "tensorboard").glob("events*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=200) != 0
+        assert (stage / "checkpoint.pt").is_file()
+    assert start(out).wait(timeout=300) == 0
+    first, second = weights(tmp_path / "whole" / "adapted.pt"), weights(out / "adapted.pt")
+    assert all(torch.equal(first[name], second[name]) for name in first)

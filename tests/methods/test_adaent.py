@@ -121,19 +121,6 @@ def test_a_release_without_a_regressor_names_the_option_that_trains_one():
         set_up(prior="regressor")
 
 
-def test_presence_gives_each_slice_the_shares_of_what_the_network_finds():
-    """The first slice predicts a stray pixel of class 1 alone, the second much of 1 and 3."""
-    method = set_up(ratio_weight=1.0, prior="presence", presence_share=0.1)[1]
-    predicted = label()[:, 0].long()
-    predicted[0, 0, 0] = 1
-    logits = torch.nn.functional.one_hot(predicted, 5).movedim(-1, 1).double()
-    method.network = lambda x: logits
-    ratios = softmax(logits.numpy(), axis=1).mean(axis=(2, 3))
-    expected = (-np.log(ratios[0][0]) + rel_entr([0.8, 0.1, 0, 0.1, 0], ratios[1]).sum()) / 2
-    assert float(step(method)["class_ratio"]) == pytest.approx(expected, rel=1e-12)
-    assert method.target_labels_read == ()
-
-
 def test_tags_of_structures_that_exceed_the_image_are_scaled():
     changes = {"class_ratio": ClassRatio(tuple(MEAN), (0.01,) * 5, 3, (0.8, 0.9, 0.6, 0.6, 0.6))}
     network, method = set_up(changes, ratio_weight=1.0, prior="tags")

@@ -62,3 +62,40 @@ def test_rotation_turns_by_the_angle_on_a_square_and_on_an_oblong_image():
         angle = torch.atan2(y, x).abs().rad2deg()
         assert float((radius - 16.5).abs().max()) < 1.0
         assert 15 < float(angle.max()) < 22
+
+
+def test_shear_moves_a_row_by_its_height_and_no_row_up_or_down():
+    """A point r rows from the centre moves along its row by r tan(a), a at most the angle given."""
+    image = torch.zeros(64, 1, 65, 65)
+    image[:, :, 15:18, 31:34] = 1  # 16 rows above the centre
+    settings = Augmentation(0, 0, 0, 0, 0, 0, shear_degrees=20)
+    out, _ = augment(image, None, settings, torch.Generator().manual_seed(0))
+    rows, columns = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
+    mass = out.sum(dim=(1, 2, 3))
+    moved = (out[:, 0] * columns).sum((1, 2)) / mass - 32
+    torch.testing.assert_close((out[:, 0] * rows).sum((1, 2)) / mass, torch.full((64,), 16.0))
+    angles = torch.atan2(moved.abs(), torch.tensor(16.0)).rad2deg()
+    assert 17 < float(angles.max()) <= 20.1
+    assert float(moved.min()) < 0 < float(moved.max())
+
+
+def test_elastic_displacement_is_smooth_and_as_large_as_said():
+    """On a ramp the change of value is the displacement in pixels."""
+    ramp = torch.arange(96.0).repeat(200, 1, 96, 1)
+    settings = Augmentation(0, 0, 0, 0, 0, 0, elastic=0.02)
+    out, _ = augment(ramp, None, settings, torch.Generator().manual_seed(0))
+    displacement = (out - ramp)[:, 0, 16:-16, 16:-16]
+    # standard deviations are uniform up to 2% of 96 pixels: their root mean square is that over sqrt(3), less
+    # between the control points
+    expected = 0.02 * 96 / 3**0.5
+    assert 0.6 * expected < float(displacement.square().mean().sqrt()) < 1.05 * expected
+    assert float(displacement.diff(dim=-1).abs().mean()) < 0.1 * expected
+
+
+def test_elastic_moves_the_label_with_the_image():
+    image, label = batch()
+    out, moved = augment(
+        image, label, Augmentation(0, 0, 0, 0, 0, 0, elastic=0.05), torch.Generator().manual_seed(0)
+    )
+    assert not torch.equal(moved, label)
+    assert float(((out[:, :1] > 0.5) == (moved > 0)).float().mean()) > 0.98

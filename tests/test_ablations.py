@@ -88,7 +88,7 @@ def test_titles_differ_within_a_table_and_readers_of_labels_are_called_so():
     for ablation in ABLATIONS.values():
         assert len({arm.title for arm in ablation.arms}) == len(ablation.arms)
     for _, arm in ARMS:
-        assert bool(method_of(arm).target_labels_read) == ("reads target labels" in arm.title)
+        assert bool(method_of(arm).target_labels_read) == ("target labels" in arm.title)
 
 
 def test_mas3_has_one_threshold_for_prototypes_and_pseudo_samples():

@@ -53,6 +53,7 @@ def compare_methods(titles: Mapping[str, str]) -> Ablation:
     """
     shared = {
         "sfs": sfs.default_sfs("SFS"),
+        "adasource": adaent.default_adasource("AdaSource (reads source scans)"),
         "prior_matching": prior_matching.default_prior_matching("prior matching (reads source scans)"),
     }
     arms = tuple(

@@ -46,10 +46,11 @@ class Arm:
         title: for tables.
         folder: names the method and its settings.
         method: name of the method.
-        overrides: further command-line settings of `adapt.json`, or of `uda.json` where the training is its.
+        overrides: further command-line settings of the configuration that adapts.
         training: of the source model.
         rho: refit the release's prototypes with this confidence threshold, without training again; None keeps
             the release as it is.
+        with_source: the release is adapted with the source's scans at hand, by `uda.json`.
     """
 
     title: str
@@ -58,6 +59,12 @@ class Arm:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     training: SourceTraining = OWN_TRAINING
     rho: float | None = None
+    with_source: bool = False
+
+    @property
+    def configuration(self) -> Literal["adapt.json", "uda.json"]:
+        """The file that adapts."""
+        return "uda.json" if self.with_source or self.training.needs_source else "adapt.json"
 
     @property
     def run(self) -> str:

@@ -173,7 +173,14 @@ def run_benchmark(
 
 def _check(benchmark: Benchmark, ablations: Sequence[Ablation]) -> None:
     """Refuses what would fail after hours."""
-    find_bundle(find_task(benchmark.task), benchmark.bundles)
+    bundle = find_bundle(find_task(benchmark.task), benchmark.bundles)
+    for arm in (arm for ablation in ablations for arm in ablation.arms):
+        if not (bundle / "configs" / arm.configuration).is_file():
+            raise SettingError(
+                f"method '{arm.method}' reads the source's scans by {arm.configuration}, which the bundle of "
+                f"task '{benchmark.task}' has not",
+                remedy="leave it out, or choose a task whose bundle has it",
+            )
     if not benchmark.seeds or len(set(benchmark.seeds)) != len(benchmark.seeds):
         raise SettingError(
             f"seeds {', '.join(map(str, benchmark.seeds)) or 'of none'} cannot be used",

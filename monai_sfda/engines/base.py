@@ -46,6 +46,17 @@ def precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
+def augmentation_from(strengths: Mapping[str, float]) -> Augmentation:
+    """Strengths by name; a `SettingError` for an unknown name."""
+    try:
+        return Augmentation(**strengths)
+    except TypeError as error:
+        raise SettingError(
+            f"augmentation {sorted(strengths)} is not understood",
+            remedy=f"use {', '.join(Augmentation.__dataclass_fields__)}",
+        ) from error
+
+
 class StepTrainer(Trainer):
     """A MONAI trainer that takes named losses from `losses` and records them.
 
@@ -125,13 +136,7 @@ class StepTrainer(Trainer):
             torch.device(device).type, enabled=self.precision == torch.float16
         )
         self.checkpoint_interval = checkpoint_interval
-        try:
-            self.augmentation = Augmentation(**augmentation)
-        except TypeError as error:
-            raise SettingError(
-                f"augmentation {sorted(augmentation)} is not understood",
-                remedy=f"use {', '.join(Augmentation.__dataclass_fields__)}",
-            ) from error
+        self.augmentation = augmentation_from(augmentation)
         self.history = History(self.output_dir)
         self.optimizer: torch.optim.Optimizer
         self.method_signals: dict[str, float] = {}

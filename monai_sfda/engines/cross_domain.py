@@ -5,22 +5,20 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from monai_sfda import processes
 from monai_sfda.data.sampling import SliceSampler
-from monai_sfda.data.stacks import StackDataset, StackLoader
-from monai_sfda.engines.base import StepTrainer, seed_for
+from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines.base import StepTrainer
+from monai_sfda.engines.paired import PairedTrainer, require_one_process
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
 from monai_sfda.methods.prior_matching import PriorMatching
 from monai_sfda.networks import CrossDomainAutoencoder
-from monai_sfda.transforms import augment
 
 logger = logging.getLogger(__name__)
 RARE_SHARE = 0.5
@@ -55,11 +53,7 @@ class SourceStageTrainer(StepTrainer):
         title: str = "source model",
         **options: Any,
     ) -> None:
-        if processes.count() > 1:
-            raise SettingError(
-                f"prior matching runs in one process, not {processes.count()}",
-                remedy="start uda.json without torchrun",
-            )
+        require_one_process(method.title)
         super().__init__(network, dataset, title=title, **options)
         self.method = method
         self.learning_rate = method.settings.learning_rate if learning_rate is None else float(learning_rate)
@@ -108,7 +102,7 @@ class SourceStageTrainer(StepTrainer):
         }
 
 
-class TargetStageTrainer(SourceStageTrainer):
+class TargetStageTrainer(PairedTrainer, SourceStageTrainer):
     """Adapts, Eq. 8, on labelled source stacks and unlabelled target stacks.
 
     Early stopping looks at no target label: after each epoch, source scans that no step saw are decoded as
@@ -119,12 +113,10 @@ class TargetStageTrainer(SourceStageTrainer):
         network: all networks, from the source model.
         dataset: source stacks with labels.
         target: target stacks, without labels.
-        slices: so many consecutive target slices, from a place in the middle half of the slices that the seed
-            draws; None for all. The paper chose three that show three of the four structures, which reads
-            labels.
         validation: held-out source stacks with labels; needed with `patience` alone.
         patience: epochs; None for no early stopping.
-        options: `SourceStageTrainer`'s.
+        options: `SourceStageTrainer`'s and `PairedTrainer`'s. The paper chose three `slices` that show three
+            of the four structures, which reads labels.
     """
 
     def __init__(
@@ -133,12 +125,11 @@ class TargetStageTrainer(SourceStageTrainer):
         dataset: StackDataset,
         *,
         target: StackDataset,
-        slices: int | None = None,
         validation: StackDataset | None = None,
         patience: int | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(network, dataset, title="adapt (prior_matching)", **options)
+        super().__init__(network, dataset, target=target, title="adapt (prior_matching)", **options)
         if target.labels:
             raise SettingError(
                 "the target's stacks have labels, which prior matching must not read",
@@ -149,8 +140,6 @@ class TargetStageTrainer(SourceStageTrainer):
                 f"early stopping with a patience of {patience} has nothing to look at",
                 remedy="give a patience from 1 and held-out source scans, or null",
             )
-        self.target = target
-        self.slices = slices
         self.validation = validation
         self.patience = patience
         self.best_score = -1.0
@@ -159,8 +148,6 @@ class TargetStageTrainer(SourceStageTrainer):
 
     def run(self) -> None:  # type: ignore[override]
         """Adapts to the end, and leaves the best epoch's weights where early stopping was asked for."""
-        with progress_bar(f"{self.title}: reading target scans") as progress:
-            self.target.prepare(progress)
         if self.patience is not None and self.validation is not None:
             with progress_bar(f"{self.title}: reading held-out source scans") as progress:
                 self.validation.prepare(progress)
@@ -168,35 +155,6 @@ class TargetStageTrainer(SourceStageTrainer):
         self.history.write(self)
         if self.best_state:
             self.network.load_state_dict(self.best_state)
-
-    def make_loader(self, sampler: SliceSampler, done: int) -> Iterable[dict[str, Tensor]]:
-        """A source batch and a target batch of the same size at once."""
-        first, end = self.target_range()
-        drawn_by = seed_for(self.seed, 0, "target slices")
-        slices = SliceSampler(end - first, self.batch_size, drawn_by, first=first)
-        return _Pairs(super().make_loader(sampler, done), StackLoader(self.target, slices, done))
-
-    def target_range(self) -> tuple[int, int]:
-        """First and end of the target slices that are adapted to."""
-        total = len(self.target)
-        if self.slices is None:
-            return 0, total
-        if not 1 <= self.slices <= total:
-            raise SettingError(
-                f"{self.slices} target slices cannot be taken of {total}",
-                remedy="take fewer, or null for all",
-            )
-        lowest, highest = total // 4, max(3 * total // 4 - self.slices, total // 4)
-        drawn = np.random.default_rng(seed_for(self.seed, 0, "target range")).integers(lowest, highest + 1)
-        first = min(int(drawn), total - self.slices)
-        return first, first + self.slices
-
-    def augmented(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Both images, each augmented by its own draw."""
-        target, _ = augment(
-            batch["target_image"].to(self.state.device, non_blocking=True), None, self.augmentation, generator
-        )
-        return super().augmented(batch, generator) | {"target_image": target}
 
     def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. 8."""
@@ -259,25 +217,4 @@ class TargetStageTrainer(SourceStageTrainer):
 
     def describe(self) -> dict[str, Any]:
         """All settings."""
-        return {
-            **super().describe(),
-            "patience": self.patience,
-            "target_slices_used": list(self.target_range()),
-            "target_preprocessing": self.target.preprocessing.to_json(),
-        }
-
-    def fingerprint(self) -> str:
-        """The target's scans too."""
-        return f"{super().fingerprint()}-{self.target.digest()}"
-
-
-class _Pairs:
-    """Source batches with target batches beside them, as `target_image`."""
-
-    def __init__(self, source: Iterable[dict[str, Tensor]], target: StackLoader) -> None:
-        self.source = source
-        self.target = target
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for source, target in zip(self.source, self.target, strict=True):
-            yield source | {"target_image": target["image"]}
+        return {**super().describe(), "patience": self.patience}

@@ -10,6 +10,7 @@ from typing import Any
 from monai_sfda.errors import SettingError, nearest
 from monai_sfda.methods.adabn import AdaBN
 from monai_sfda.methods.adaent import AdaEnt
+from monai_sfda.methods.adasource import AdaSource
 from monai_sfda.methods.base import AdamSettings, Method, MethodSettings, StepSettings
 from monai_sfda.methods.mas3 import MAS3
 from monai_sfda.methods.mean_teacher import MeanTeacher
@@ -22,15 +23,16 @@ from monai_sfda.methods.tent import Tent
 
 METHODS: dict[str, type[Method[Any]]] = {
     method.name: method
-    for method in (NoAdaptation, AdaBN, Tent, SFS, MAS3, OSUDA, AdaEnt, MeanTeacher, PriorMatching)
+    for method in (
+        *(NoAdaptation, AdaBN, Tent, SFS, MAS3, OSUDA, AdaEnt, MeanTeacher),
+        *(AdaSource, PriorMatching),  # with the source's scans: uda.json
+    )
 }
 
 
 # Words that are known, and what to do instead of giving them as a method.
 NOT_THERE = {
     "auto": "the recommended setting is not in this version: use adabn, osuda or mean_teacher",
-    "adasource": "it needs the source's labelled scans, and is not in this version: use adaent, which is "
-    "source-free, or prior_matching by uda.json",
     "supervised": "training on the target's labels is no adaptation: run train.json with --domain target, or "
     "see it in monai-sfda benchmark",
 }
@@ -76,6 +78,7 @@ __all__ = [
     "SFS",
     "AdaBN",
     "AdaEnt",
+    "AdaSource",
     "AdamSettings",
     "MeanTeacher",
     "Method",

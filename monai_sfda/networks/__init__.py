@@ -1,6 +1,6 @@
 """Networks as features plus classifier."""
 
-from monai_sfda.networks.batchnorm import keeps_statistics, synchronise_batchnorm
+from monai_sfda.networks.batchnorm import keeps_statistics, running_statistics_kept, synchronise_batchnorm
 from monai_sfda.networks.blended_batchnorm import BlendedBatchNorm, blend_batchnorms
 from monai_sfda.networks.class_ratio_regressor import ClassRatioRegressor
 from monai_sfda.networks.cross_domain import CrossDomainAutoencoder, Posterior, fixed
@@ -23,5 +23,6 @@ __all__ = [
     "blend_batchnorms",
     "fixed",
     "keeps_statistics",
+    "running_statistics_kept",
     "synchronise_batchnorm",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -116,6 +117,25 @@ def follow(module: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 def keeps_statistics(module: nn.Module) -> bool:
     """Whether a module is a batch norm that keeps running statistics."""
     return isinstance(module, _BatchNorm) and module.track_running_stats
+
+
+@contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Lets batches pass that leave no trace in the running statistics of batch norm.
+
+    The batches are normalised as the mode of each module has it.
+    """
+    layers = [cast(_BatchNorm, module) for module in network.modules() if keeps_statistics(module)]
+    momenta = [layer.momentum for layer in layers]
+    seen = [cast(Tensor, layer.num_batches_tracked).clone() for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum, number in zip(layers, momenta, seen, strict=True):
+            layer.momentum = momentum
+            cast(Tensor, layer.num_batches_tracked).copy_(number)
 
 
 def replace_batchnorms(network: nn.Module, replacement: Callable[[_BatchNorm], nn.Module]) -> None:

@@ -6,7 +6,7 @@ from monai_sfda.workflow.configuration import choose_task, start
 from monai_sfda.workflow.report import report_of_run
 from monai_sfda.workflow.source import train
 from monai_sfda.workflow.target import adapt
-from monai_sfda.workflow.uda import adapt_with_source
+from monai_sfda.workflow.with_source import adapt_with_source, network_for, section_for
 
 error_line.install()
 
@@ -16,7 +16,9 @@ __all__ = [
     "choose_task",
     "end_processes",
     "local_device",
+    "network_for",
     "report_of_run",
+    "section_for",
     "start",
     "start_processes",
     "train",

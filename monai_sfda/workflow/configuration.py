@@ -54,7 +54,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "class_proportions": "of SFS's pseudo-samples; null: as in method_settings",
     "stage": "of prior matching: both, or source for the source model alone",
     "source_model": "folder of a finished source model of prior matching; null trains it",
-    "target_scan": "n, the n-th target scan in an order drawn by the seed, or all",
+    "target_scan": "n, the n-th target scan in an order drawn by the seed, or all; null: the method's own",
     "target_slices": "so many consecutive slices of that scan; null: all",
     "target_images": "plain folder of unlabelled scans that replaces dataset_dir",
 }
@@ -76,19 +76,20 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
     "uda": (
         *_SHARED,
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate", "method"),
-        *("method_settings", "stage", "source_model", "target_scan", "target_slices", "target_images"),
+        *("method_settings", "release", "stage", "source_model", "target_scan", "target_slices"),
+        "target_images",
     ),
     "inference": (*_SHARED, "checkpoint", "largest_component"),
 }
 SECTIONS = (
     *("task_definition", "imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
-    *("evaluator", "dataset", "inferer", "preprocessing", "scans", "_meta_"),
+    *("evaluator", "dataset", "inferer", "preprocessing", "scans", "section", "_meta_"),
 )
 _NULLABLE = (
     *("datalist", "checkpoint", "imagenet_weights", "release", "target_images"),
     *("source_model", "class_proportions", "learning_rate", "source_modality", "target_modality"),
 )
-_NULLABLE_NUMBERS = ("slice_axis", "stack_slices", "pixel_size_mm", "target_slices")
+_NULLABLE_NUMBERS = ("slice_axis", "stack_slices", "pixel_size_mm", "target_scan", "target_slices")
 _CHOICES = {
     "domain": ("source", "target"),
     "split": ("train", "val", "test"),

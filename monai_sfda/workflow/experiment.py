@@ -106,7 +106,7 @@ class Experiment:
             self._refit(training, arm.rho)
         self._bundle(
             f"adapt: {arm.title}",
-            ("adapt.json", *self.configs),
+            (arm.configuration, *self.configs),
             run / "adaptation.json",
             release=self.release_of(arm),
             method=arm.method,

@@ -1,4 +1,4 @@
-"""`uda.json`: prior matching from both data sets to a run folder that the other commands read."""
+"""`uda.json` by prior matching: from both data sets to a run folder that the other commands read."""
 
 from __future__ import annotations
 
@@ -157,8 +157,14 @@ def test_three_slices_and_early_stopping(tmp_path):
     ("overrides", "line"),
     [
         ({"target_scan": 9}, "target_scan cannot be 9: 3 scans are listed"),
-        ({"method": "sfs"}, "method 'sfs' needs no source scans: run adapt.json, or use prior_matching"),
-        ({"release": "x"}, "uda has no use for setting 'release'"),
+        (
+            {"method": "sfs"},
+            "method 'sfs' needs no source scans: run adapt.json, or use adasource, prior_matching",
+        ),
+        ({"release": "x"}, "method 'prior_matching' has no use for a release"),
+        ({"method": "adasource"}, "no release is given, and method 'adasource' adapts one: add --release"),
+        ({"method": "adasource", "stage": "source"}, "method 'adasource' has no use for stage"),
+        ({"method": "adasource", "source_model": "x"}, "method 'adasource' has no use for source_model"),
         ({"stage": "target"}, "stage cannot be 'target': use both, source"),
         ({"source_model": "nowhere"}, "no source model can be read"),
         ({"uda#patients": 3}, "uda has no setting 'patients': did you mean patience?"),

@@ -38,9 +38,11 @@ def test_check_finds_every_list_ready(sets: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("source", "target"), [("wat", "inn"), ("inn", "wat")])
+@pytest.mark.parametrize(
+    ("source", "target", "prior"), [("wat", "inn", "statistics"), ("inn", "wat", "tags")]
+)
 def test_trains_adapts_and_evaluates_between_the_modalities_chosen(
-    sets: Path, tmp_path: Path, source: str, target: str
+    sets: Path, tmp_path: Path, source: str, target: str, prior: str
 ) -> None:
     chosen = {"dataset_dir": sets, "source_modality": source, "target_modality": target}
     run_in_process(
@@ -66,6 +68,21 @@ def test_trains_adapts_and_evaluates_between_the_modalities_chosen(
     assert record["target_labels_read"] is False
     run_in_process(
         BUNDLE,
+        ("uda", "small"),
+        release=tmp_path / "source" / "release",
+        output_dir=tmp_path / "with_source",
+        method_settings={"prior": prior},
+        **{"adaptation#epoch_length": 2},
+        **chosen,
+        **QUICK,
+    )
+    record = json.loads((tmp_path / "with_source" / "adaptation.json").read_text(encoding="utf-8"))
+    assert record["method"] == "adasource"
+    assert record["modalities"] == {"source": source, "target": target}
+    assert record["target_images"] == record["source_images"] == 6
+    assert record["target_labels_read"] is (prior == "tags")
+    run_in_process(
+        BUNDLE,
         ("train", "evaluate", "small"),
         checkpoint=tmp_path / "adapted" / "adapted.pt",
         domain="target",
@@ -76,6 +93,17 @@ def test_trains_adapts_and_evaluates_between_the_modalities_chosen(
     summary = json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))
     assert summary["cases"] == 2  # both examinations of the test subject
     assert set(summary["dice"]["per_class"]) == {"intervertebral_disc"}
+
+
+def test_prior_matching_has_no_network_here(sets: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        run_in_process(
+            BUNDLE, ("uda", "small"), dataset_dir=sets, output_dir=tmp_path, method="prior_matching", **QUICK
+        )
+    cause: BaseException | None = caught.value
+    while cause is not None and not isinstance(cause, SettingError):
+        cause = cause.__cause__
+    assert "the bundle has no network for method 'prior_matching': no uda_network_def" in str(cause)
 
 
 def test_an_unknown_modality_is_an_error_before_anything_runs(sets: Path, tmp_path: Path) -> None:

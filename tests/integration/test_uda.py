@@ -177,16 +177,17 @@ def test_refusals_in_one_line(phantoms, tmp_path, overrides, line):
     assert line in last
 
 
-def test_adapt_json_refuses_and_says_where_to_go(phantoms, source_run, tmp_path):
+@pytest.mark.parametrize("method", ["adasource", "prior_matching"])
+def test_adapt_json_refuses_and_says_where_to_go(phantoms, source_run, tmp_path, method):
     last = failure(
         ABDOMEN,
         ("adapt", "small"),
         dataset_dir=phantoms,
         release=source_run / "release",
-        method="prior_matching",
+        method=method,
         output_dir=tmp_path / "out",
     )
-    assert "method 'prior_matching' needs the source's labelled scans" in last
+    assert f"method '{method}' needs the source's labelled scans, and adapt.json opens none" in last
     assert "run uda.json" in last
 
 

@@ -32,8 +32,13 @@ def test_contract_of_features_and_classifier(backbone, dims):
     )
 
 
-def test_torchscript_keeps_all_three_methods(tmp_path):
-    network = small_network().eval()
+@pytest.mark.parametrize("backbone", ["unet", "basic_unet"])
+def test_torchscript_keeps_all_three_methods(tmp_path, backbone):
+    network = small_network()
+    if backbone == "basic_unet":
+        features = BasicUNet(2, in_channels=3, out_channels=6, features=(4, 4, 8, 8, 8, 4))
+        network = SegmentationNetwork(features, embedding_channels=6, num_classes=5)
+    network.eval()
     x = torch.randn(1, 3, 32, 32)
     torch.jit.script(network).save(tmp_path / "network.ts")
     loaded = torch.jit.load(tmp_path / "network.ts")

@@ -72,7 +72,9 @@ def render_report(content: ReportContent) -> str:
     results = order_results({withhold_locations(name): summary for name, summary in content.results.items()})
     history = [(step, withhold_locations(name), value) for step, name, value in content.history]
     labels_read = [*map(withhold_locations, content.target_labels_read), *oracle_settings(content.settings)]
-    found = warnings_of(content.verdict, results, labels_read, source_data_read=content.source_data_read)
+    scan = "picture" if content.pictures else "scan"
+    source_read = f"{scan}s" if content.source_data_read else None
+    found = warnings_of(content.verdict, results, labels_read, source_read=source_read)
     changes = _changes(content, results)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("monai_sfda.evaluation", "templates"),
@@ -88,6 +90,7 @@ def render_report(content: ReportContent) -> str:
         split=withhold_locations(content.split),
         phantom=content.phantom,
         pictures=content.pictures,
+        scan=scan,
         verdict=verdict,
         verdict_title=VERDICTS[verdict][0],
         verdict_meaning=VERDICTS[verdict][1],

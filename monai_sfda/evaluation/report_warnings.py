@@ -23,17 +23,24 @@ def warnings_of(
     results: Mapping[str, Mapping[str, Any]],
     labels_read: Sequence[str],
     *,
-    source_data_read: bool,
+    source_read: str | None,
 ) -> list[str]:
-    """The warnings that follow from the results and from what was read, gravest first."""
+    """The warnings that follow from the results and from what was read, gravest first.
+
+    Args:
+        verdict: of the guard, if there is one.
+        results: summaries by name.
+        labels_read: what was read of the target's labels, in words.
+        source_read: what was read of the source, `scans` or `pictures`; None for nothing.
+    """
     warnings = []
     if labels_read:
         warnings.append(
             f"This adaptation used labels of the target ({'; '.join(labels_read)}). "
             "It is a benchmark, not a label-free result."
         )
-    if source_data_read:
-        warnings.append("This adaptation used scans of the source. It is not source-free.")
+    if source_read is not None:
+        warnings.append(f"This adaptation used {source_read} of the source. It is not source-free.")
     differing = disagreements(results)
     if differing:
         warnings.append(

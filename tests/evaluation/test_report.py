@@ -270,6 +270,17 @@ def test_a_run_that_read_the_source_is_not_called_source_free() -> None:
     assert "record of the source was read" not in text
 
 
+def test_a_report_of_pictures_speaks_of_pictures() -> None:
+    content = ReportContent(
+        title="Run", task="street", method="MAS3", pictures=True, phantom=True, source_data_read=True
+    )
+    text = Page(render_report(content)).text
+    assert "This adaptation used pictures of the source." in text
+    assert "unlabelled target pictures" in text
+    for word in ("scan", "patient", "slice"):
+        assert word not in text.replace("may name a patient or a site", "")
+
+
 def scored(make_score: MakeScore, cases: int, dice: float) -> list[StructureScore]:
     return [make_score(case, "left_kidney", dice=dice + 0.01 * case) for case in range(1, cases + 1)]
 

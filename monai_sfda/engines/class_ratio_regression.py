@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from monai_sfda.data.sampling import SliceSampler
+from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.losses import label_class_ratio
 from monai_sfda.networks import ClassRatioRegressor
@@ -102,3 +103,41 @@ class ClassRatioTrainer(StepTrainer):
     def describe(self) -> dict[str, Any]:
         """All settings."""
         return {**self.settings.model_dump(), **super().describe()}
+
+
+@torch.inference_mode()
+def class_ratio_error(
+    network: ClassRatioRegressor,
+    dataset: StackDataset,
+    mean: Sequence[float],
+    *,
+    device: torch.device,
+    batch_size: int,
+) -> dict[str, float]:
+    """How far the guessed class ratios of labelled slices are from their labels'.
+
+    Args:
+        network: R, on the device.
+        dataset: labelled stacks that the training did not see.
+        mean: (K,) class ratios to compare with: the training subjects' mean, guessed for every slice.
+        device, batch_size: where, and how many slices at once.
+
+    Returns:
+        `slices`, their number; `squared_error`, the mean over slices of |R(x) - tau|^2; and
+        `squared_error_of_the_mean`, the same of the constant guess.
+    """
+    network.eval()
+    constant = torch.tensor(mean, dtype=torch.float64)
+    errors = torch.zeros(2, dtype=torch.float64)
+    for start in range(0, len(dataset), batch_size):
+        items = [dataset[i] for i in range(start, min(start + batch_size, len(dataset)))]
+        true = label_class_ratio(torch.stack([item["label"] for item in items]), len(mean)).double()
+        guessed = network(torch.stack([item["image"] for item in items]).to(device)).double().cpu()
+        for place, guess in enumerate((guessed, constant)):
+            errors[place] += (guess - true).square().sum()
+    regressor, of_the_mean = (errors / len(dataset)).tolist()
+    return {
+        "slices": len(dataset),
+        "squared_error": regressor,
+        "squared_error_of_the_mean": of_the_mean,
+    }

@@ -16,7 +16,7 @@ from monai_sfda.data.scans import ScanDataset
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import SliceStackInferer, SupervisedTrainer
 from monai_sfda.engines.base import seed_for
-from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer
+from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer, class_ratio_error
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
 from monai_sfda.engines.volumes import Segmenter, protocol_name, require_background
@@ -24,7 +24,7 @@ from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.networks import ClassRatioRegressor
-from monai_sfda.release import MINIMUM_SUBJECTS, Release
+from monai_sfda.release import MINIMUM_SUBJECTS, ClassRatio, Release
 from monai_sfda.workflow.configuration import current_configuration
 from monai_sfda.workflow.run_folder import warn_of_finished_run
 
@@ -82,6 +82,8 @@ def train(
     )
     for warning in prototypes.warnings:
         logger.warning("prototypes: %s", warning)
+    ratio = class_ratio(dataset, network.num_classes)
+    regressor = _train_regressor(trainer)
     inferer.stack_slices = dataset.preprocessing.stack_slices
     segmenter = Segmenter(network, dataset.preprocessing, inferer, device, keep_largest, dataset.task.labels)
     release = Release(
@@ -97,9 +99,10 @@ def train(
         image_size=dataset.image_size,
         state_dict=network.state_dict(),
         prototypes=prototypes,
-        class_ratio=class_ratio(dataset, network.num_classes),
-        class_ratio_regressor=_train_regressor(trainer),
-        validation=_validate(segmenter, validation, held_out),
+        class_ratio=ratio,
+        class_ratio_regressor=regressor,
+        validation=_validate(segmenter, validation, held_out)
+        | _validate_regressor(trainer, regressor, ratio, validation, held_out),
         training=trainer.describe()
         | {"split": dataset.list().split, "split_source": dataset.list().split_source},
     )
@@ -185,6 +188,45 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         )
         return {}
     return summary
+
+
+def _validate_regressor(
+    trainer: SupervisedTrainer,
+    regressor: ClassRatioRegressor | None,
+    ratio: ClassRatio | None,
+    validation: ScanDataset,
+    held_out: CaseList | None,
+) -> dict[str, Any]:
+    """The error of the guessed class ratios on held-out slices, under `class_ratio_regressor`; empty without
+    regressor or slices, and with too few subjects for a mean.
+    """
+    if regressor is None or ratio is None or held_out is None:
+        return {}
+    if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:
+        return {}
+    sampling = trainer.dataset.preprocessing
+    slices = StackDataset(
+        validation.task,
+        validation.domain,
+        "val",
+        validation.folder,
+        datalist=validation.datalist,
+        image_size=trainer.dataset.image_size,
+        pixel_size_mm=sampling.pixel_size_mm,
+        stack_slices=sampling.stack_slices,
+        slice_axis=sampling.slice_axis,
+    )
+    with progress_bar("validate the class-ratio regressor") as progress:
+        slices.prepare(progress)
+    found = class_ratio_error(
+        regressor, slices, ratio.mean, device=trainer.state.device, batch_size=trainer.batch_size
+    )
+    logger.info(
+        "class-ratio regressor: mean squared error %.2e on held-out slices, %.2e for the training's mean",
+        found["squared_error"],
+        found["squared_error_of_the_mean"],
+    )
+    return {"class_ratio_regressor": found}
 
 
 def _held_out(validation: ScanDataset) -> CaseList | None:

@@ -9,7 +9,11 @@ import pytest
 import torch
 
 from monai_sfda.data.stacks import StackDataset
-from monai_sfda.engines.class_ratio_regression import ClassRatioRegressorSettings, ClassRatioTrainer
+from monai_sfda.engines.class_ratio_regression import (
+    ClassRatioRegressorSettings,
+    ClassRatioTrainer,
+    class_ratio_error,
+)
 from monai_sfda.engines.handlers import CHECKPOINT
 from monai_sfda.losses import label_class_ratio
 from monai_sfda.networks import ClassRatioRegressor
@@ -67,6 +71,21 @@ def test_it_tells_empty_slices_from_full_ones(stacks, tmp_path, optimizer):
     error = (guessed - true).square().sum(1).mean()
     constant = (true.mean(0) - true).square().sum(1).mean()
     assert float(error) < 0.25 * float(constant)
+
+
+def test_error_on_held_out_slices_beside_that_of_the_mean(stacks):
+    torch.manual_seed(0)
+    network, mean = ClassRatioRegressor(3, 5, "resnet10", width=4), (0.6, 0.1, 0.1, 0.1, 0.1)
+    found = class_ratio_error(network, stacks, mean, device=torch.device("cpu"), batch_size=4)
+    with torch.no_grad():
+        guessed = network.eval()(torch.stack([stacks[i]["image"] for i in range(len(stacks))])).numpy()
+    labels = np.stack([stacks[i]["label"].numpy() for i in range(len(stacks))])
+    true = np.stack([[(one == k).mean() for k in range(5)] for one in labels])
+    assert found["slices"] == len(stacks)
+    assert found["squared_error"] == pytest.approx(((guessed - true) ** 2).sum(1).mean(), rel=1e-5)
+    assert found["squared_error_of_the_mean"] == pytest.approx(
+        ((np.array(mean) - true) ** 2).sum(1).mean(), rel=1e-9
+    )
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(stacks, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from monai_sfda.release import Release
+from tests.builders import toy_abdomen
 from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT, run_in_process
 from tests.integration.test_bad_input import failure
 
@@ -46,6 +47,27 @@ def test_trained_with_the_source_and_used_by_adaent(phantoms, source_run, tmp_pa
     )
     assert "prior 'regressor' needs the release's network" in line
     assert "--training#class_ratio_regressor" in line
+
+
+def test_the_release_states_its_error_on_held_out_source_slices(tmp_path):
+    path = toy_abdomen(tmp_path / "toy", subjects=6)
+    lists = json.loads(path.read_text(encoding="utf-8"))
+    lists["source_val"] = lists["source_train"][3:]
+    lists["source_train"] = lists["source_train"][:3]
+    path.write_text(json.dumps(lists), encoding="utf-8")
+    asked = {"training#class_ratio_regressor": SMALL} | QUICK | {"max_epochs": 1, "training#epoch_length": 2}
+    run_in_process(
+        ABDOMEN,
+        ("train", "small"),
+        dataset_dir=path.parent,
+        datalist=path,
+        output_dir=tmp_path / "run",
+        **asked,
+    )
+    found = Release.read(tmp_path / "run" / "release").validation["class_ratio_regressor"]
+    assert found["slices"] == 3 * 6
+    # The mean is that of slices like these, and an all but untrained network knows nothing better.
+    assert 0 < found["squared_error_of_the_mean"] < found["squared_error"] < 2
 
 
 def test_wrong_settings_name_the_setting(phantoms, tmp_path):

@@ -84,7 +84,7 @@ def report_of_run(
         },
         volumes_cut=record.get("volumes_cut_cases", ()),
         phantom=phantom or record["phantom"],
-        pictures=record["task"] in TASKS and TASKS[record["task"]].pictures,
+        pictures=of_pictures(record),
         target_labels_read=record["target_labels_used"],
         source_data_read=record.get("source_data_read", False),
     )
@@ -133,7 +133,7 @@ def sentence(text: str) -> str:
 
 
 def adapted_to(record: Mapping[str, Any]) -> str:
-    """The scans of a run in words: how many, of how many subjects, and of which list.
+    """The scans or pictures of a run in words: how many, scans of how many subjects, and of which list.
 
     Args:
         record: `adaptation.json`.
@@ -145,7 +145,15 @@ def adapted_to(record: Mapping[str, Any]) -> str:
         which = record["split_source"]
     elif missing:
         which = f"{subjects} of the {subjects + missing} subjects of the official {which}"
+    if of_pictures(record):
+        return f"{counted(scans, 'unlabelled target picture')} ({which})"
     return f"{counted(scans, 'unlabelled target scan')} of {counted(subjects, 'subject')} ({which})"
+
+
+def of_pictures(record: Mapping[str, Any]) -> bool:
+    """Whether the task of a run has pictures, not scans."""
+    task = TASKS.get(record["task"])
+    return task is not None and task.pictures
 
 
 def read_record(run: Path) -> dict[str, Any]:

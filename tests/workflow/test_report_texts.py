@@ -11,6 +11,7 @@ from monai_sfda.workflow.report import adapted_to, data_warnings
     ("changes", "text"),
     [
         ({}, "24 unlabelled target scans of 24 subjects (train split)"),
+        ({"task": "street"}, "24 unlabelled target pictures (train split)"),
         (
             {"target_images": 9, "target_subjects": 9, "split_missing_subjects": 15},
             "9 unlabelled target scans of 9 subjects (9 of the 24 subjects of the official train split)",
@@ -22,7 +23,13 @@ from monai_sfda.workflow.report import adapted_to, data_warnings
     ],
 )
 def test_what_was_adapted_to_in_words(changes, text):
-    record = {"target_images": 24, "target_subjects": 24, "split": "train", "split_source": "ours"}
+    record = {
+        "task": "abdomen",
+        "target_images": 24,
+        "target_subjects": 24,
+        "split": "train",
+        "split_source": "ours",
+    }
     assert adapted_to(record | changes) == text
 
 

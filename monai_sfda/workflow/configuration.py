@@ -37,6 +37,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "adaptation": "length and batch of adaptation, defaults of the methods",
     "uda": "lengths, batch and early stopping of prior matching's two stages",
     "uda_network_def": "the network of prior matching: from an image over the latent map to its classes",
+    "uda_augmentation": "strengths of the augmentation in both stages of prior matching",
     "augmentation": "strengths of the augmentation in training",
     "adaptation_augmentation": "strengths of the augmentation in adaptation",
     "datalist": "JSON that replaces the official layout",

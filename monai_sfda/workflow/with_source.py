@@ -62,7 +62,9 @@ def adapt_with_source(
     release: str | Path | None = None,
     stage: str = "both",
     source_model: str | Path | None = None,
+    augmentation: Mapping[str, float],
     target_augmentation: Mapping[str, float] | None = None,
+    uda_augmentation: Mapping[str, float] | None = None,
     **options: Any,
 ) -> None:
     """Adapts a source model with the source's labelled scans at hand, and writes the run folder.
@@ -88,7 +90,9 @@ def adapt_with_source(
             `output_dir`.
         source_model: of prior matching: folder of a finished source model, which is then adapted; None trains
             it into `output_dir/source`.
-        target_augmentation: of the target's slices; prior matching augments both domains alike.
+        augmentation: of the source's slices; not for prior matching.
+        target_augmentation: of the target's slices; None for the source's; not for prior matching.
+        uda_augmentation: of both domains' slices in prior matching.
         options: the rest of `PairedJob`.
 
     Raises:
@@ -105,6 +109,7 @@ def adapt_with_source(
         bundle_root=Path(bundle_root),
         out=Path(output_dir),
         section=section,
+        augmentation=uda_augmentation if matching and uda_augmentation is not None else augmentation,
         **options,
     )
     if isinstance(chosen, PriorMatching):

@@ -19,6 +19,7 @@ from tests.builders import REPOSITORY, toy_abdomen
 from tests.integration.commands import ABDOMEN, bundle_command, run_in_process
 from tests.integration.test_bad_input import failure
 
+AUGMENTATION_NOISE = 0.125
 QUICK_UDA = {
     "max_epochs": 1,
     "uda#source_epochs": 1,
@@ -28,6 +29,7 @@ QUICK_UDA = {
     "batch_size": 2,
     "image_size": 64,
     "pixel_size_mm": 6.4,
+    "uda_augmentation#noise": AUGMENTATION_NOISE,
 }
 
 
@@ -62,6 +64,15 @@ def test_one_target_scan_and_no_target_label_is_opened(run, phantoms):
     assert {p.parent.name for p in target} == {"img"}
     assert len({p.name for p in target}) == 1
     assert any("Ground" in p.parts for p in opened)
+
+
+def test_both_stages_have_the_augmentation_of_prior_matching_not_the_unet_s(run):
+    out, _ = run
+    small = json.loads((ABDOMEN / "configs" / "small.json").read_text(encoding="utf-8"))
+    small["uda_augmentation"]["noise"] = AUGMENTATION_NOISE
+    for record in (out / "adaptation.json", out / "source" / "source.json"):
+        used = json.loads(record.read_text(encoding="utf-8"))["settings"]["augmentation"]
+        assert used.items() >= small["uda_augmentation"].items()
 
 
 def test_run_folder_is_whole_and_says_what_was_read(run):

@@ -48,6 +48,21 @@ def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, change
     assert not (tmp_path / "out").exists()
 
 
+def test_methods_that_read_the_source_run_by_uda_json_where_the_bundle_has_it(tmp_path):
+    comparison = method_comparison(["adaent", "adasource", "prior_matching"])
+    assert [arm.configuration for arm in comparison.arms] == ["adapt.json", "uda.json", "uda.json"]
+    adasource = comparison.arms[1]
+    assert adasource.training == comparison.arms[0].training
+    assert adasource.run in {arm.run for arm in ABLATIONS["adaent_prior"].arms}
+    assert "reads source scans" in adasource.title
+    benchmark = Benchmark("street", tmp_path / "out")
+    with pytest.raises(
+        SettingError, match=r"'adasource' reads the source's scans by uda\.json, which the bundle"
+    ):
+        run_benchmark(benchmark, [method_comparison(["adabn", "adasource"])])
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_method_lists_the_nearest():
     with pytest.raises(SettingError, match="use one of sfs"):
         method_comparison(["sfd"])

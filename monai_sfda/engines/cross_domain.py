@@ -155,6 +155,19 @@ class TargetStageTrainer(PairedTrainer, SourceStageTrainer):
         self.history.write(self)
         if self.best_state:
             self.network.load_state_dict(self.best_state)
+        if self.method.settings.segmenter_statistics == "target":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed_for(self.seed, 0, "segmenter statistics"))
+                self.method.observe_target(self.target_batches())
+
+    def target_batches(self) -> Iterator[Tensor]:
+        """All target slices that are adapted to, once, in an order drawn by the seed, not augmented."""
+        first, end = self.target_range()
+        drawn_by = seed_for(self.seed, 0, "segmenter statistics order")
+        order = first + np.random.default_rng(drawn_by).permutation(end - first)
+        for start in range(0, len(order), self.batch_size):
+            images = [self.target[int(i)]["image"] for i in order[start : start + self.batch_size]]
+            yield torch.stack(images).to(self.state.device)
 
     def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. 8."""

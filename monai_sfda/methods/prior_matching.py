@@ -29,15 +29,19 @@ Where paper and equations leave a choice (*ours*):
 - The adaptation starts E_T and D_T as copies of E_S and D_S.
 - Adam with UNIT's learning rate and first moment; the paper names neither.
 - Segmentation of a scan uses the posterior's mean, no draw.
+- Seg's batch norm. In training each batch is normalised by its own statistics, and those that run along are
+  of z_S and z_ST alone: no z_T enters Seg. The adapted model gets the statistics of z_T, in one walk over the
+  target's slices after the last step (`segmenter_statistics`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_sfda.errors import SettingError
@@ -60,6 +64,8 @@ class PriorMatchingSettings(AdamSettings):
         adam_beta1: Adam's decay of the first moment, lower for adversarial training.
         reconstruction_weight, kl_weight, segmentation_weight, adversarial_weight, cycle_weight: the lambdas
             of Eq. 8; 0 leaves the terms out (the paper's ablations: `kl_weight` 0, `adversarial_weight` 0).
+        segmenter_statistics: of the adapted model's batch norm: `target` (of z_T) or `training` (as they ran
+            along).
     """
 
     adam_beta1: float = Field(0.5, ge=0, lt=1)
@@ -68,6 +74,7 @@ class PriorMatchingSettings(AdamSettings):
     segmentation_weight: float = Field(1.0, ge=0)
     adversarial_weight: float = Field(1.0, ge=0)
     cycle_weight: float = Field(10.0, ge=0)
+    segmenter_statistics: Literal["target", "training"] = "target"
 
 
 class PriorMatching(Method[PriorMatchingSettings]):
@@ -147,6 +154,26 @@ class PriorMatching(Method[PriorMatchingSettings]):
         n = self.networks
         x_st: Tensor = n.target_decoder(n.shared_decoder(n.posterior(n.path.encoder(x_s)).sample()))
         return x_st
+
+    @torch.no_grad()
+    def observe_target(self, batches: Iterable[Tensor]) -> None:
+        """Gives Seg's batch norm the statistics of z_T ~ q(Z | x_T): the mean over batches of theirs.
+
+        Args:
+            batches: target images (B, C, H, W), without augmentation.
+        """
+        n = self.networks.eval()
+        layers = [m for m in n.source_path.modules() if isinstance(m, nn.BatchNorm2d)]
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+            layer.train()
+        for x_t in batches:
+            n.segment(n.posterior(n.target_encoder(x_t)).sample())
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        n.eval()
 
     def _autoencoder(
         self, domain: str, decoded: Tensor, image: Tensor, posterior: Posterior

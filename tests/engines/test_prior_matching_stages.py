@@ -28,10 +28,11 @@ def stacks(datalist, domain, split="train", **options):
     )
 
 
-def options(out, **changes):
+def options(out, statistics="target", **changes):
     torch.manual_seed(0)
+    settings = {"learning_rate": 1e-3, "segmenter_statistics": statistics}
     return {
-        "method": create_method("prior_matching", {"learning_rate": 1e-3}),
+        "method": create_method("prior_matching", settings),
         "device": "cpu",
         "max_epochs": 3,
         "epoch_length": 2,
@@ -88,20 +89,21 @@ def test_early_stopping_keeps_the_best_epoch_by_held_out_source_scans(datalist, 
         return next(scores)
 
     monkeypatch.setattr(TargetStageTrainer, "held_out_dice", scripted)
-    trainer = target_stage(datalist, tmp_path, max_epochs=8, patience=2, checkpoint_interval=1)
+    changes = {"max_epochs": 8, "patience": 2, "checkpoint_interval": 1, "statistics": "training"}
+    trainer = target_stage(datalist, tmp_path, **changes)
     trainer.run()
     assert trainer.state.epoch == 4
     assert trainer.best_epoch == 2
     assert all(torch.equal(seen[2][k], v) for k, v in trainer.network.state_dict().items())
     assert ("held_out_dice", 0.3) in [row[1:] for row in read_history(tmp_path)]
-    again = target_stage(datalist, tmp_path, max_epochs=8, patience=2, checkpoint_interval=1)
+    again = target_stage(datalist, tmp_path, **changes)
     again.run()  # as after a kill between the last step and the results: no step more
     assert next(scores) == 0.9
     assert all(torch.equal(seen[2][k], v) for k, v in again.network.state_dict().items())
 
 
 def test_held_out_dice_is_that_of_translated_source_scans(datalist, tmp_path):
-    trainer = target_stage(datalist, tmp_path, max_epochs=1, patience=1)
+    trainer = target_stage(datalist, tmp_path, max_epochs=1, patience=1, statistics="training")
     trainer.run()
     n, held_out = trainer.network.eval(), stacks(datalist, "source", "test")
     items = [held_out[i] for i in range(len(held_out))]
@@ -115,6 +117,20 @@ def test_held_out_dice_is_that_of_translated_source_scans(datalist, tmp_path):
         for k in range(1, 5)
     ]
     assert trainer.held_out_dice() == pytest.approx(float(torch.stack(dice).mean()), abs=1e-6)
+
+
+def test_statistics_are_of_the_slices_adapted_to_each_once(datalist, tmp_path):
+    trainer = target_stage(datalist, tmp_path, max_epochs=1)
+    trainer.run()
+    batches = [*trainer.target_batches()]
+    assert [len(b) for b in batches[:-1]] == [trainer.batch_size] * (len(batches) - 1)
+    walked, listed = torch.cat(batches), torch.stack([i["image"] for i in trainer.target])
+    assert torch.equal(walked.flatten(1).sort(0).values, listed.flatten(1).sort(0).values)
+    plain = target_stage(datalist, tmp_path / "plain", max_epochs=1, statistics="training")
+    plain.run()
+    adapted, other = trainer.network.state_dict(), plain.network.state_dict()
+    changed = {name for name in adapted if not torch.equal(adapted[name], other[name])}
+    assert changed == {name for name in adapted if "running" in name or "num_batches" in name}
 
 
 def test_three_slices_lie_side_by_side_in_the_middle_half(datalist, tmp_path):

@@ -138,6 +138,26 @@ def test_ablations_leave_their_terms_out(settings, gone):
     assert method.step(batch, torch.Generator()).keys() == UPDATES.keys() - gone
 
 
+def test_the_adapted_segmenter_normalises_by_the_target_s_statistics_alone(monkeypatch):
+    """Without the posterior's noise: moments of what the first batch norm reads, averaged over batches."""
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    method, n, batch = ready()
+    x_t = batch["target_image"]
+    batches = [x_t, 2 * x_t + 1]
+    before = {name: p.clone() for name, p in n.named_parameters()}
+    n.segment(n.posterior(n.path.encoder(batch["image"])).sample())  # the source's leave no trace
+    method.observe_target(batches)
+    with torch.no_grad():
+        read = [n.path.segmenter.front[0](n.posterior(n.target_encoder(x)).mean) for x in batches]
+    layer = n.path.segmenter.front[1]
+    mean = torch.stack([x.mean((0, 2, 3)) for x in read]).mean(0)
+    variance = torch.stack([x.var((0, 2, 3)) for x in read]).mean(0)
+    torch.testing.assert_close(layer.running_mean, mean, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(layer.running_var, variance, rtol=1e-4, atol=1e-6)
+    assert layer.momentum == 0.1
+    assert all(torch.equal(before[name], p) for name, p in n.named_parameters())
+
+
 def test_a_release_is_not_enough():
     assert METHODS["prior_matching"].requires == {"source_data"}
     network = small_network()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.data.stacks import StackDataset
-from monai_sfda.engines.base import StepTrainer
+from monai_sfda.engines.base import StepTrainer, seed_for
 from monai_sfda.engines.paired import PairedTrainer, require_one_process
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError

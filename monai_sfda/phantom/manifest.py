@@ -11,7 +11,7 @@ from monai_sfda.errors import OutputError
 MANIFEST = "phantom.json"
 NOTICE = "phantom data, not patient data"
 
-_SETTINGS = ("phantom_version", "task", "seed", "matrix", "t1dual")
+_SETTINGS = ("task", "phantom_version", "seed", "matrix", "t1dual")
 
 
 def describe(

@@ -69,7 +69,8 @@ def phantom_brains(seed: int, subjects: int) -> Iterator[BrainScan]:
         subject = brats_subjects(grade, number + 1)[-1]
         brain = make_brain(SubjectSeeds.of(seed, grade, subject.id).anatomy, grade)
         seeds = SubjectSeeds.of(seed, grade, subject.cases()[0])
-        shown = image_brain(brain, brats_grid(240), draw_brain_scanner(seeds.scanner), seeds.imaging)
+        scanner = draw_brain_scanner(seeds.scanner, subject.older)
+        shown = image_brain(brain, brats_grid(240), scanner, seeds.imaging)
         turned = {name: image[::-1, ::-1].astype(np.float32) for name, image in shown.arrays.items()}
         tumour = ndimage.binary_dilation(shown.labels[::-1, ::-1] > 0, iterations=3)
         yield BrainScan(f"phantom, {grade}", turned, tumour)

@@ -33,10 +33,10 @@ def _write(job: Job, seeds: SubjectSeeds) -> None:
             continue
         chance = SubjectSeeds.of(job.seed, grade, case)
         with temporary_folder(job) as folder:
-            scanner = draw_brain_scanner(chance.scanner)
+            scanner = draw_brain_scanner(chance.scanner, subject.older)
             write_brats_case(folder / case, now, job.matrix, scanner, chance.imaging, subject.slope)
             final.parent.mkdir(parents=True, exist_ok=True)
             (folder / case).replace(final)
 
 
-BRAIN_PHANTOMS = PhantomTask(FULL_MATRIX, _groups, _write)
+BRAIN_PHANTOMS = PhantomTask(FULL_MATRIX, _groups, _write, version=3)

@@ -70,6 +70,50 @@ class BrainScanner:
     acquisitions: dict[BrainSequence, Acquisition]
 
 
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Ranges:
+    """What scanners are drawn from: shares of volume acquisitions of T1 and of T2 and FLAIR, else slices of
+    `slice_mm`; the rest as in `Acquisition` and `BrainScanner`.
+    """
+
+    t1_volumes: float
+    t2_volumes: float
+    slice_mm: Range
+    noise: Range
+    t1_flip_degrees: Range
+    t2_echo_ms: Range
+    flair_echo_ms: Range
+    uptake: Range
+    bias: Range
+
+
+_USUAL = _Ranges(
+    t1_volumes=0.7,
+    t2_volumes=0.35,
+    slice_mm=(3.0, 5.0),
+    noise=(0.015, 0.045),
+    t1_flip_degrees=(26, 36),
+    t2_echo_ms=(82, 105),
+    flair_echo_ms=(95, 130),
+    uptake=(0.7, 1.3),
+    bias=(0.08, 0.22),
+)
+_OLDER = _Ranges(
+    t1_volumes=0.2,
+    t2_volumes=0.1,
+    slice_mm=(4.0, 6.0),
+    noise=(0.03, 0.06),
+    t1_flip_degrees=(18, 26),
+    t2_echo_ms=(100, 130),
+    flair_echo_ms=(110, 135),
+    uptake=(0.5, 1.0),
+    bias=(0.15, 0.35),
+)
+
+
 @dataclass(frozen=True)
 class BrainImages:
     """The images of one examination by sequence (int16) and their `TumourLabel`s (uint8), all (X, Y, Z) on
@@ -82,32 +126,38 @@ class BrainImages:
     scanner: BrainScanner
 
 
-def draw_brain_scanner(seed: Seed) -> BrainScanner:
+def draw_brain_scanner(seed: Seed, older: bool = False) -> BrainScanner:
     """A scanner and protocol as they vary from one examination to the next: slices of 1 to 5 mm, T1 mostly
     thin, T2 and FLAIR mostly thick.
+
+    Args:
+        seed: of the draw.
+        older: one of a site whose protocol has thick slices in all sequences, weaker weighting by T1, longer
+            echoes, less contrast agent, more noise and a coil of less even sensitivity (ranges: ours).
     """
     rng = np.random.default_rng(seed)
+    ranges = _OLDER if older else _USUAL
     thin = uniform(rng, 1.0, 1.5)
     acquisitions: dict[BrainSequence, Acquisition] = {}
     for sequence in SEQUENCES:
-        volume = rng.random() < (0.7 if sequence in ("t1", "t1ce") else 0.35)
+        volume = rng.random() < (ranges.t1_volumes if sequence in ("t1", "t1ce") else ranges.t2_volumes)
         acquisitions[sequence] = Acquisition(
             in_plane_mm=uniform(rng, 0.9, 1.1),
-            slice_mm=thin if volume else uniform(rng, 3.0, 5.0),
-            noise=uniform(rng, 0.015, 0.045),
+            slice_mm=thin if volume else uniform(rng, *ranges.slice_mm),
+            noise=uniform(rng, *ranges.noise),
             gain=float(np.exp(rng.uniform(np.log(150.0), np.log(900.0)))),
         )
     return BrainScanner(
         t1_repetition_ms=uniform(rng, 16, 26),
         t1_echo_ms=uniform(rng, 4, 7),
-        t1_flip_degrees=uniform(rng, 26, 36),
+        t1_flip_degrees=uniform(rng, *ranges.t1_flip_degrees),
         t2_repetition_ms=uniform(rng, 3500, 6000),
-        t2_echo_ms=uniform(rng, 82, 105),
+        t2_echo_ms=uniform(rng, *ranges.t2_echo_ms),
         flair_repetition_ms=uniform(rng, 8000, 10000),
-        flair_echo_ms=uniform(rng, 95, 130),
+        flair_echo_ms=uniform(rng, *ranges.flair_echo_ms),
         flair_null=normal(rng, 1.0, 0.02),
-        uptake=uniform(rng, 0.7, 1.3),
-        bias=uniform(rng, 0.08, 0.22),
+        uptake=uniform(rng, *ranges.uptake),
+        bias=uniform(rng, *ranges.bias),
         texture=uniform(rng, 0.7, 1.3),
         acquisitions=acquisitions,
     )

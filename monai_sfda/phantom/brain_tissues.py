@@ -61,8 +61,8 @@ BRAIN_TISSUES: dict[BrainTissue, MrTissue] = {
     BrainTissue.CHOROID_PLEXUS: MrTissue(0.90, 1500.0, 160.0, texture=0.15),
     BrainTissue.ARTERY: MrTissue(0.85, 1441.0, 290.0, texture=0.05, flow=0.10),
     BrainTissue.VEIN: MrTissue(0.85, 1441.0, 180.0, texture=0.05, flow=0.30),
-    BrainTissue.OEDEMA: MrTissue(0.83, 1150.0, 145.0, texture=0.04),
-    BrainTissue.NON_ENHANCING_TUMOUR: MrTissue(0.86, 1350.0, 160.0, texture=0.06),
+    BrainTissue.OEDEMA: MrTissue(0.83, 1100.0, 140.0, texture=0.04),
+    BrainTissue.NON_ENHANCING_TUMOUR: MrTissue(0.86, 1500.0, 195.0, texture=0.06),
     BrainTissue.ENHANCING_TUMOUR: MrTissue(0.83, 1250.0, 125.0, texture=0.09),
     BrainTissue.NECROSIS: MrTissue(0.93, 2100.0, 260.0, texture=0.12),
 }

@@ -34,10 +34,21 @@ _SLICES = 155
 # Where brain coordinates have their origin in the original's space, mm (RAS).
 _ORIGIN_MM = (-119.5, 127.0, 75.0)
 
-# Sites of the original by grade: name, slope of the stored integers.
-_SITES: dict[Grade, tuple[tuple[str, float], ...]] = {
-    "HGG": (("CBICA", 1.0), ("TCIA02", 0.25), ("2013", 1.0)),
-    "LGG": (("TCIA10", 0.25), ("2013", 1.0), ("TCIA13", 1.0)),
+
+@dataclass(frozen=True)
+class _Site:
+    """Where patients were examined: name, slope of the stored integers, whether on older scanners."""
+
+    name: str
+    slope: float
+    older: bool = False
+
+
+# Sites of the original by grade, of which one has patients of both. Which have older scanners is ours: most
+# low-grade cases come from other hospitals than the high-grade ones.
+_SITES: dict[Grade, tuple[_Site, ...]] = {
+    "HGG": (_Site("CBICA", 1.0), _Site("TCIA02", 0.25), _Site("2013", 1.0)),
+    "LGG": (_Site("TCIA10", 0.25, older=True), _Site("2013", 1.0), _Site("TCIA13", 1.0, older=True)),
 }
 _SECOND_TIME_POINT = 4  # one of so many subjects has one
 
@@ -50,12 +61,14 @@ class BratsSubject:
         grade: the folder.
         id: `<site>_<id>`, as it stands in the names of the cases.
         slope: of the stored integers.
+        older: examined on older scanners.
         time_points: 1 or 2.
     """
 
     grade: Grade
     id: str
     slope: float
+    older: bool
     time_points: int
 
     def cases(self) -> list[str]:
@@ -90,12 +103,13 @@ def find_brats_subject(grade: Grade, id: str) -> BratsSubject:
 
 def _subject(grade: Grade, number: int) -> BratsSubject:
     sites = _SITES[grade]
-    site, slope = sites[number % len(sites)]
+    site = sites[number % len(sites)]
     turn = number // len(sites)
     letters = "Z" + "".join(chr(ord("A") + digit) for digit in divmod(turn, 26))
     first = 900 if grade == "HGG" else 950  # a site's patients of both grades share its numbers
-    identity = letters if site == "CBICA" else str(first + turn)
-    return BratsSubject(grade, f"{site}_{identity}", slope, 2 if number % _SECOND_TIME_POINT == 1 else 1)
+    identity = f"{site.name}_{letters if site.name == 'CBICA' else first + turn}"
+    points = 2 if number % _SECOND_TIME_POINT == 1 else 1
+    return BratsSubject(grade, identity, site.slope, site.older, points)
 
 
 def brats_affine(matrix: int) -> NDArray[np.float64]:

@@ -78,7 +78,8 @@ def write_phantoms(
         raise SettingError(f"seed {seed} is negative", remedy="give a seed of 0 or more")
     if workers < 1:
         raise SettingError(f"{workers} workers cannot work", remedy="give 1 or more")
-    manifest = describe(task, seed, size, t1dual, {g.name: (g.dataset, list(g.ids)) for g in groups})
+    ids = {group.name: (group.dataset, list(group.ids)) for group in groups}
+    manifest = describe(task, made.version, seed, size, t1dual, ids)
     claim_folder(out, manifest)
     if made.describe is not None:
         made.describe(out, groups)

@@ -78,6 +78,7 @@ class PhantomTask:
         write: writes one subject, unless it is there already.
         t1dual: whether a two-point gradient echo can be asked for.
         describe: writes what belongs to the data set as a whole, before the subjects; None for nothing.
+        version: raised whenever the same seed would give other images.
     """
 
     matrix: int
@@ -85,6 +86,7 @@ class PhantomTask:
     write: Callable[[Job, SubjectSeeds], None]
     t1dual: bool = False
     describe: Callable[[Path, list[Group]], None] | None = None
+    version: int = 2
 
 
 def choose_subjects(domain: Domain, count: int) -> list[str]:

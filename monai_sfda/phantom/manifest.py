@@ -10,19 +10,22 @@ from monai_sfda.errors import OutputError
 
 MANIFEST = "phantom.json"
 NOTICE = "phantom data, not patient data"
-#: Raised whenever the same seed would give other images.
-PHANTOM_VERSION = 2
 
-_SETTINGS = ("phantom_version", "task", "seed", "matrix", "t1dual")
+_SETTINGS = ("task", "phantom_version", "seed", "matrix", "t1dual")
 
 
 def describe(
-    task: str, seed: int, matrix: int, t1dual: bool, subjects: dict[str, tuple[str, list[str]]]
+    task: str,
+    version: int,
+    seed: int,
+    matrix: int,
+    t1dual: bool,
+    subjects: dict[str, tuple[str, list[str]]],
 ) -> dict[str, Any]:
-    """The manifest of a data set; `subjects` has data set and ids by domain name."""
+    """The manifest of a data set; `version` is its task's, `subjects` has data set and ids by domain name."""
     return {
         "notice": NOTICE,
-        "phantom_version": PHANTOM_VERSION,
+        "phantom_version": version,
         "task": task,
         "seed": seed,
         "matrix": matrix,

@@ -21,6 +21,7 @@ from monai_sfda.phantom.mr_tissues import MrTissue
 
 MATRIX = 120
 SCANNERS = [draw_brain_scanner(seed) for seed in range(20)]
+OLDER = [draw_brain_scanner(seed, older=True) for seed in range(20)]
 
 
 def signal(kind: BrainTissue, scanner: BrainScanner, sequence: str) -> float:
@@ -37,7 +38,7 @@ OEDEMA, RIM = BrainTissue.OEDEMA, BrainTissue.ENHANCING_TUMOUR
 NECROSIS = BrainTissue.NECROSIS
 
 
-@pytest.mark.parametrize("scanner", SCANNERS)
+@pytest.mark.parametrize("scanner", [*SCANNERS, *OLDER])
 def test_contrasts_are_in_the_order_of_every_textbook(scanner: BrainScanner) -> None:
     assert order(scanner, "t1", WHITE, CORTEX, FLUID)
     assert order(scanner, "t1", WHITE, OEDEMA, NECROSIS)
@@ -137,6 +138,23 @@ def test_scanners_differ_and_mostly_image_t1_in_thinner_slices() -> None:
     assert thick["t1"] < thick["flair"]
     assert len({scanner.t2_echo_ms for scanner in SCANNERS}) == len(SCANNERS)
     assert len({scanner.acquisitions["t1"].gain for scanner in SCANNERS}) == len(SCANNERS)
+
+
+def test_older_scanners_have_thicker_slices_more_noise_and_less_contrast() -> None:
+    def mean_of(scanners: list[BrainScanner], kinds: tuple[BrainTissue, ...], sequence: str) -> float:
+        first, second = ([signal(kind, s, sequence) for s in scanners] for kind in kinds)
+        return float(np.mean(np.divide(first, second)))
+
+    for sequence in SEQUENCES:
+        slices, noise = (
+            [np.mean([getattr(s.acquisitions[sequence], name) for s in group]) for group in (SCANNERS, OLDER)]
+            for name in ("slice_mm", "noise")
+        )
+        assert slices[1] > 1.2 * slices[0]
+        assert noise[1] > 1.2 * noise[0]
+    assert mean_of(OLDER, (WHITE, CORTEX), "t1") < mean_of(SCANNERS, (WHITE, CORTEX), "t1")
+    assert mean_of(OLDER, (RIM, WHITE), "t1ce") < mean_of(SCANNERS, (RIM, WHITE), "t1ce")
+    assert np.mean([s.uptake for s in OLDER]) < np.mean([s.uptake for s in SCANNERS])
 
 
 def test_a_subject_of_full_size_takes_seconds() -> None:

@@ -113,7 +113,7 @@ def test_the_integers_count_with_their_slope(folder: Path) -> None:
 def test_labels_are_0_1_2_4_and_the_background_is_0_everywhere(folder: Path) -> None:
     for case in cases(folder):
         labels = np.asarray(volume(case, "seg").dataobj)
-        wanted = {0, 1, 2, 4} if case.parent.name == "HGG" else {0, 1, 2}
+        wanted = {0, 1, 2, 4} if case.parent.name == "HGG" else {0, 1, 2}  # some low grades do not enhance
         assert wanted <= set(np.unique(labels)) <= {0, 1, 2, 4}
         brain = volume(case, "t1").get_fdata() > 0
         assert not labels[~brain].any()
@@ -147,6 +147,23 @@ def test_ids_are_unique_and_a_larger_choice_contains_a_smaller_one() -> None:
         assert find_brats_subject(grade, everyone[7].id) == everyone[7]
     names = {c for g in ("HGG", "LGG") for s in brats_subjects(g, 75) for c in s.cases()}
     assert len(names) == 2 * (75 + 19)
+
+
+def test_most_low_grade_patients_are_of_sites_with_older_scanners() -> None:
+    older = {grade: np.mean([s.older for s in brats_subjects(grade, 75)]) for grade in ("HGG", "LGG")}
+    assert older == {"HGG": 0, "LGG": pytest.approx(2 / 3)}
+    # the site with patients of both grades has one protocol for them
+    assert not any(s.older for grade in ("HGG", "LGG") for s in brats_subjects(grade, 75) if "2013" in s.id)
+
+
+def test_phantoms_of_an_earlier_version_are_not_mixed_with_these(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    shutil.copytree(folder, out)
+    manifest = json.loads((out / "phantom.json").read_text(encoding="utf-8"))
+    assert manifest["phantom_version"] == 3
+    (out / "phantom.json").write_text(json.dumps(manifest | {"phantom_version": 2}), encoding="utf-8")
+    with pytest.raises(OutputError, match="phantom_version 2, not 3"):
+        write_phantoms("brain", out, 2, 11, matrix=MATRIX, workers=1)
 
 
 @pytest.mark.parametrize("count", [0, 76])

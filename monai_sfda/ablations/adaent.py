@@ -79,7 +79,7 @@ ABLATIONS = (
         TASKS,
         (
             _adaent("AdaEnt, lambda 0.01, KL(tau_e, tau^)", "adaent_001", ratio_weight=0.01),
-            _adaent("AdaEnt, lambda 1, KL(tau_e, tau^)", "adaent_1", ratio_weight=1.0),
+            _adaent("AdaEnt, lambda 1, KL(tau_e, tau^) (default)", "adaent"),
             _adaent(
                 "AdaEnt, lambda 1, KL(tau^, tau_e)",
                 "adaent_1_reverse",

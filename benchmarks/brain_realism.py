@@ -28,7 +28,7 @@ from monai_sfda.phantom import brats_grid, brats_subjects, draw_brain_scanner, i
 from monai_sfda.phantom.brain_mr import SEQUENCES
 from monai_sfda.phantom.jobs import SubjectSeeds
 from monai_sfda.release import package_versions
-from monai_sfda.workflow.experiment import machine
+from monai_sfda.workflow.results import machine
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -38,7 +38,7 @@ from monai_sfda.phantom import (
 )
 from monai_sfda.phantom.jobs import SubjectSeeds
 from monai_sfda.release import package_versions
-from monai_sfda.workflow.experiment import machine
+from monai_sfda.workflow.results import machine
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -24,7 +24,7 @@ from monai_sfda.catalog import find_task
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.release import package_versions
 from monai_sfda.transforms.intensity import normalise
-from monai_sfda.workflow.experiment import machine
+from monai_sfda.workflow.results import machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "phantom_realism"

@@ -29,7 +29,8 @@ from monai_sfda.phantom import write_phantoms
 from monai_sfda.release import package_versions
 from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.console import Announce, announcing, make_console
-from monai_sfda.workflow.experiment import Experiment, machine
+from monai_sfda.workflow.experiment import Experiment
+from monai_sfda.workflow.results import machine, results_table
 from monai_sfda.workflow.run_folder import is_phantom
 from monai_sfda.workflow.steps import run_step
 
@@ -227,7 +228,7 @@ def _experiment(benchmark: Benchmark, seed: int, arms: Sequence[Arm], announce: 
 
 def _results(experiment: Experiment, ablation: Ablation) -> tuple[list[Row], bytes | None]:
     """Rows of one seed with their measures, and the figure of an analysis."""
-    rows = experiment.table(ablation.arms)
+    rows = results_table(experiment, ablation.arms)
     if ablation.analysis == "bars":
         return rows, None
     folder = experiment.out / f"analysis_{ablation.name}"

@@ -16,6 +16,7 @@ from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.console import announcing, make_console
 from monai_sfda.workflow.experiment import Experiment
 from monai_sfda.workflow.report import report_of_run
+from monai_sfda.workflow.results import results_table
 
 TASK = "abdomen"
 
@@ -49,7 +50,8 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
     console.print(f"  {time.monotonic() - begun:6.0f} s  write {subjects} MR and {subjects} CT phantoms")
     with announcing(console) as announce:
         experiment = Experiment(TASK, data, out, seed=seed, bundles=bundles, announce=announce)
-        rows = experiment.run()
+        experiment.run()
+    rows = results_table(experiment, experiment.arms)
     for arm in experiment.arms:
         report_of_run(experiment.run_folder(arm), experiment.results_for(arm), phantom=True)
     write_json(

@@ -6,12 +6,7 @@ is not run again, so that an interrupted comparison goes on.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
-import platform
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,30 +14,18 @@ from typing import Any
 
 import torch
 
-import monai_sfda
 from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, PRIOR_MATCHING, Arm, SourceTraining
-from monai_sfda.catalog import find_task
-from monai_sfda.errors import SettingError
 from monai_sfda.evaluation.comparison import BOUND, UNADAPTED
-from monai_sfda.evaluation.gap import gap_closed
-from monai_sfda.evaluation.summary import read_summary
-from monai_sfda.files import write_json
-from monai_sfda.release import MANIFEST, file_sha256
-from monai_sfda.workflow.bundle_folder import find_bundle
+from monai_sfda.release import MANIFEST
+from monai_sfda.workflow.bundle_commands import BundleCommands
 from monai_sfda.workflow.refit import refit_prototypes
-from monai_sfda.workflow.report import PHANTOM_MANIFEST
 from monai_sfda.workflow.source_model import RECORD as SOURCE_RECORD
 from monai_sfda.workflow.source_model import UNADAPTED as UNADAPTED_MODEL
-from monai_sfda.workflow.steps import exclusive, read_step, run_process, run_step
+from monai_sfda.workflow.steps import exclusive, run_step
 
 logger = logging.getLogger(__name__)
 SFS_ARMS = ABLATIONS["class_proportions"].arms
 BOUND_RUN = "train_target"
-
-
-def machine() -> dict[str, Any]:
-    """What a recorded result was made on, without names."""
-    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
 
 
 @dataclass
@@ -74,8 +57,23 @@ class Experiment:
     prepare: Callable[[], None] = lambda: None
     _lock: int | None = field(default=None, init=False, repr=False)
 
-    def run(self) -> list[dict[str, Any]]:
-        """Runs what is missing and returns the table, see `table`."""
+    @property
+    def commands(self) -> BundleCommands:
+        """What runs the steps."""
+        return BundleCommands(
+            task=self.task,
+            data=self.data,
+            out=self.out,
+            seed=self.seed,
+            bundles=self.bundles,
+            configs=self.configs,
+            common=self.common or {},
+            announce=self.announce,
+            lock=self._lock,
+        )
+
+    def run(self) -> None:
+        """Runs what is missing; `results.results_table` then has the numbers."""
 
         def waiting() -> None:
             logger.warning(
@@ -84,15 +82,14 @@ class Experiment:
 
         with exclusive(self.out, waiting) as self._lock:
             self.prepare()
-            self._claim_folder()
+            self.commands.claim_folder()
             for arm in self.arms:
                 if arm.training.needs_source:
                     self._run_arm_with_source(arm)
                 else:
                     self._run_arm(arm)
             for needs_source in dict.fromkeys(arm.training.needs_source for arm in self.arms):
-                self._run_bound(needs_source)
-        return self.table()
+                self._train_bound(needs_source)
 
     def _run_arm(self, arm: Arm) -> None:
         training, run = self.training_of(arm), self.run_folder(arm)
@@ -104,7 +101,7 @@ class Experiment:
         )
         if arm.rho is not None:
             self._refit(training, arm.rho)
-        self._bundle(
+        self.commands.run(
             f"adapt: {arm.title}",
             (arm.configuration, *self.configs),
             run / "adaptation.json",
@@ -123,7 +120,7 @@ class Experiment:
         self._evaluate(
             _unadapted_title(training), _unadapted_folder(training), source / UNADAPTED_MODEL, source
         )
-        self._bundle(
+        self.commands.run(
             f"adapt: {arm.title}",
             ("uda.json", *self.configs),
             run / "adaptation.json",
@@ -134,92 +131,15 @@ class Experiment:
         )
         self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt", run)
 
-    def _claim_folder(self) -> None:
-        """Refuses a folder with products of other settings, so that no old number stands under a new name."""
-        bundle = find_bundle(find_task(self.task), self.bundles)
-        configs = hashlib.sha256()
-        for path in sorted((bundle / "configs").glob("*.json")):
-            configs.update(path.read_bytes())
-        common = {k: str(v) for k, v in (self.common or {}).items()}
-        mine = {
-            "task": self.task,
-            "data": file_sha256(self.data / PHANTOM_MANIFEST)
-            if (self.data / PHANTOM_MANIFEST).is_file()
-            else str(self.data),
-            "seed": self.seed,
-            "configs": [*self.configs, configs.hexdigest()],
-            "common": common,
-            "version": monai_sfda.__version__,
-        }
-        if "datalist" in common:
-            mine["datalist"] = file_sha256(Path(common["datalist"]))
-        path = self.out / "experiment.json"
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != mine:
-            raise SettingError(
-                "the folder holds an experiment with other settings, data or configurations",
-                path=path.name,
-                remedy="use another --out, or delete the folder",
-            )
-        write_json(path, mine)
-
-    def table(self, arms: Sequence[Arm] | None = None) -> list[dict[str, Any]]:
-        """A row a result from the evaluations' summaries: unadapted, each arm, bound.
-
-        Keys: title, mean Dice, Dice per structure, mean ASSD in mm and how many organs of cases it leaves out
-        because one mask was empty, share of the gap closed (from the unadapted model of the arm's own source
-        training; for prior matching to the bound of its own network), cases, and wall-clock seconds and peak
-        memory of the adaptation's process (for the bound, of its training) where the step ran in one go.
-
-        Args:
-            arms: which ones; all by default.
-        """
-        chosen = list(self.arms if arms is None else arms)
-        first_of = {self.unadapted_folder(arm): arm for arm in reversed(chosen)}
-        kinds = dict.fromkeys(arm.training.needs_source for arm in chosen)
-        bounds = {kind: read_summary(self.out / _bound_folder(kind) / "summary.json") for kind in kinds}
-        rows, unadapted = [], {}
-        for folder in dict.fromkeys(map(self.unadapted_folder, chosen)):
-            unadapted[folder] = read_summary(folder / "summary.json")
-            title = UNADAPTED if len(first_of) == 1 else f"{UNADAPTED}, {first_of[folder].training.title}"
-            rows.append(result_row(title, unadapted[folder]))
-        for arm in chosen:
-            summary = read_summary(self.test_folder(arm) / "summary.json")
-            around = (unadapted[self.unadapted_folder(arm)], summary, bounds[arm.training.needs_source])
-            low, mean, high = (s["dice"]["mean"] for s in around)
-            row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
-            rows.append(row | self._cost(self.run_folder(arm).name))
-        for kind, bound in bounds.items():
-            title = BOUND if len(bounds) == 1 else f"{BOUND}, {_training_title(kind)}"
-            rows.append(result_row(title, bound) | self._cost(_bound_run(kind)))
-        return rows
-
-    def _cost(self, step: str) -> dict[str, Any]:
-        record = read_step(self.out, step)
-        return {
-            "seconds": None if record is None else record.whole_seconds,
-            "peak_memory_bytes": None if record is None else record.peak_memory_bytes,
-        }
-
     def training_of(self, arm: Arm) -> SourceTraining:
         """The arm's source training; the configuration's own where the arm asks for nothing else."""
         overrides = arm.training.overrides
-        as_configured = all(_is_set_to(self.configured(key), value) for key, value in overrides.items())
+        as_configured = all(
+            _is_set_to(self.commands.configured(key), value) for key, value in overrides.items()
+        )
         if as_configured and not arm.training.needs_source:
             return OWN_TRAINING
         return arm.training
-
-    def configured(self, key: str) -> Any:
-        """What the stacked configurations and `common` set a key to, e.g. `training#loss`."""
-        if key in (self.common or {}):
-            return dict(self.common or {})[key]
-        bundle = find_bundle(find_task(self.task), self.bundles)
-        merged: dict[str, Any] = {}
-        for name in ("train.json", *self.configs):
-            merged.update(json.loads((bundle / "configs" / name).read_text(encoding="utf-8")))
-        value: Any = merged
-        for part in key.split("#"):
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
 
     def run_folder(self, arm: Arm) -> Path:
         """Where the arm's adaptation is."""
@@ -244,7 +164,7 @@ class Experiment:
         return {
             "unadapted": self.unadapted_folder(arm),
             "adapted": self.test_folder(arm),
-            "supervised bound": self.out / _bound_folder(arm.training.needs_source),
+            "supervised bound": self.out / bound_folder(arm.training.needs_source),
         }
 
     def device(self) -> str:
@@ -255,7 +175,7 @@ class Experiment:
     def _train(self, training: SourceTraining) -> None:
         folder = self.out / training.folder
         if training.needs_source:
-            self._bundle(
+            self.commands.run(
                 f"train on the source: {training.title}",
                 ("uda.json", *self.configs),
                 folder / SOURCE_RECORD,
@@ -264,7 +184,7 @@ class Experiment:
                 **training.overrides,
             )
             return
-        self._bundle(
+        self.commands.run(
             f"train on the source: {training.title}" if training.name else "train on the source",
             ("train.json", *self.configs),
             folder / "release" / MANIFEST,
@@ -273,23 +193,23 @@ class Experiment:
             **training.overrides,
         )
 
-    def _run_bound(self, needs_source: bool) -> None:
+    def _train_bound(self, needs_source: bool) -> None:
         """Training on the target's labels; for prior matching its own source model is fine-tuned."""
-        folder = self.out / _bound_run(needs_source)
+        folder = self.out / bound_run(needs_source)
         title = "train the bound on the target's labels"
         if not needs_source:
-            self._bundle(
+            self.commands.run(
                 title,
                 ("train.json", *self.configs),
                 folder / "release" / MANIFEST,
                 domain="target",
                 output_dir=folder,
             )
-            self._evaluate(BOUND, _bound_folder(False), folder / "release" / "model.pt")
+            self._evaluate(BOUND, bound_folder(False), folder / "release" / "model.pt")
             return
         self._train(PRIOR_MATCHING)
         source = self.out / PRIOR_MATCHING.folder
-        self._bundle(
+        self.commands.run(
             f"{title}: {PRIOR_MATCHING.title}",
             ("train.json",),
             folder / "release" / MANIFEST,
@@ -298,7 +218,7 @@ class Experiment:
             domain="target",
             output_dir=folder,
         )
-        self._evaluate(BOUND, _bound_folder(True), folder / "release" / "model.pt", source)
+        self._evaluate(BOUND, bound_folder(True), folder / "release" / "model.pt", source)
 
     def _refit(self, training: SourceTraining, rho: float) -> None:
         source, name = self.out / training.folder, f"release_rho_{rho:g}"
@@ -326,7 +246,7 @@ class Experiment:
 
     def _evaluate(self, title: str, folder: str, checkpoint: Path, run: Path | None = None) -> None:
         """Evaluates with the task's bundle, or with the one in a run's folder, whose network it has."""
-        self._bundle(
+        self.commands.run(
             f"evaluate: {title}",
             ("train.json", "evaluate.json", *(self.configs if run is None else ())),
             self.out / folder / "summary.json",
@@ -336,47 +256,6 @@ class Experiment:
             split="test",
             output_dir=self.out / folder,
         )
-
-    def _bundle(
-        self, title: str, configs: Sequence[str], product: Path, run: Path | None = None, **overrides: Any
-    ) -> None:
-        """One command of the task's bundle, or of the bundle in a run's folder."""
-        bundle = find_bundle(find_task(self.task), self.bundles) if run is None else run / "bundle"
-        files = [str(bundle / "configs" / name) for name in configs]
-        settings = {
-            "bundle_root": bundle,
-            "dataset_dir": self.data,
-            "seed": self.seed,
-            **(self.common or {}),
-            **overrides,
-        }
-        command = [
-            sys.executable,
-            "-m",
-            "monai.bundle",
-            "run",
-            "--config_file",
-            json.dumps(files).replace('"', "'"),
-        ]
-        for name, value in settings.items():
-            command += [f"--{name}", str(value)]
-        step = Path(overrides["output_dir"]).name
-        log = self.out / "logs" / f"{step}.log"
-        run_step(
-            self.out,
-            step,
-            title,
-            product,
-            {name: self._portable(value) for name, value in overrides.items()},
-            lambda: run_process(command, log, title, self._lock),
-            self.announce,
-        )
-
-    def _portable(self, value: Any) -> str:
-        """A setting as text; a path of this experiment relative to its folder."""
-        if isinstance(value, Path) and value.is_relative_to(self.out):
-            return value.relative_to(self.out).as_posix()
-        return str(value)
 
 
 def _is_set_to(configured: Any, wanted: Any) -> bool:
@@ -394,31 +273,16 @@ def _unadapted_folder(training: SourceTraining) -> str:
     return f"unadapted_{training.name}" if training.name else "unadapted"
 
 
-def _training_title(needs_source: bool) -> str:
+def training_title(needs_source: bool) -> str:
+    """How the source model of an arm is called that does, or does not, need source data to adapt."""
     return (PRIOR_MATCHING if needs_source else OWN_TRAINING).title
 
 
-def _bound_run(needs_source: bool) -> str:
+def bound_run(needs_source: bool) -> str:
+    """Folder of the bound's training for such arms."""
     return f"{BOUND_RUN}_{PRIOR_MATCHING.name}" if needs_source else BOUND_RUN
 
 
-def _bound_folder(needs_source: bool) -> str:
+def bound_folder(needs_source: bool) -> str:
+    """Folder of its evaluation."""
     return f"bound_{PRIOR_MATCHING.name}" if needs_source else "bound"
-
-
-def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `Experiment.table` from an evaluation's summary, without the costs."""
-    return {
-        "title": title,
-        "dice": summary["dice"]["mean"],
-        "dice_per_structure": {k: v["mean"] for k, v in summary["dice"]["per_class"].items()},
-        "dice_per_region": {k: v["mean"] for k, v in summary["dice"].get("per_region", {}).items()},
-        "assd_mm": summary["assd_mm"]["mean"],
-        "assd_left_out": sum(
-            summary["undefined"][name]["one_empty"] for name in summary["dice"]["per_class"]
-        ),
-        "gap_closed": None,
-        "cases": summary["cases"],
-        "seconds": None,
-        "peak_memory_bytes": None,
-    }

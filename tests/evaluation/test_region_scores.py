@@ -13,7 +13,7 @@ from monai_sfda.evaluation.comparison import METRIC_DISPLAY, metric_table, undef
 from monai_sfda.evaluation.metrics import StructureScore, score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.evaluation.summary_table import summary_table
-from monai_sfda.workflow.experiment import result_row
+from monai_sfda.workflow.results import result_row
 
 LABELS = {"background": 0, "core": 1, "oedema": 2, "enhancing": 3}
 REGIONS = (Region("whole_tumour", (1, 2, 3)), Region("tumour_core", (1, 3)))

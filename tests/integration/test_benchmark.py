@@ -134,8 +134,8 @@ def test_another_datalist_is_another_experiment(tmp_path):
     path = tmp_path / "list.json"
     path.write_text("{}", encoding="utf-8")
     experiment = Experiment("abdomen", tmp_path, tmp_path / "out", common={"datalist": path})
-    experiment._claim_folder()
-    experiment._claim_folder()
+    experiment.commands.claim_folder()
+    experiment.commands.claim_folder()
     path.write_text('{"labels": {}}', encoding="utf-8")
     with pytest.raises(SettingError, match="other settings"):
-        experiment._claim_folder()
+        experiment.commands.claim_folder()

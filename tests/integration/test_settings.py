@@ -145,10 +145,10 @@ def test_report_of_phantoms_says_so(phantoms, source_run, tmp_path):
 
 def test_experiment_refuses_a_folder_of_other_settings(tmp_path):
     experiment = Experiment("abdomen", tmp_path / "data", tmp_path / "out", seed=0)
-    experiment._claim_folder()
-    experiment._claim_folder()
+    experiment.commands.claim_folder()
+    experiment.commands.claim_folder()
     with pytest.raises(Exception, match="other settings"):
-        Experiment("abdomen", tmp_path / "data", tmp_path / "out", seed=1)._claim_folder()
+        Experiment("abdomen", tmp_path / "data", tmp_path / "out", seed=1).commands.claim_folder()
 
 
 def test_scan_reports_its_spacing():

@@ -57,7 +57,7 @@ def test_adapt_evaluate_and_segment(streets, release, tmp_path):
     record = json.loads((adapted / "adaptation.json").read_text(encoding="utf-8"))
     assert (record["method"], record["target_labels_read"], record["phantom"]) == ("mas3", False, True)
     assert "volumes_ml" not in record
-    assert "1 subject" in (adapted / "report.html").read_text(encoding="utf-8")
+    assert "unlabelled target picture" in (adapted / "report.html").read_text(encoding="utf-8")
 
     run_in_process(
         BUNDLE,

@@ -91,8 +91,6 @@ def test_ours_are_ours_and_known_words_say_what_to_do():
     assert origin(SFS)["class"] == "monai_sfda.methods.sfs:SFS"
     with pytest.raises(SettingError, match=r"'auto' cannot be run: .*not in this version: use adabn, osuda"):
         create_method("auto")
-    with pytest.raises(SettingError, match=r"'adasource' cannot be run: it needs the source's labelled"):
-        create_method("adasource")
     with pytest.raises(SettingError, match=r"'supervised' cannot be run: .*train\.json with --domain target"):
         create_method("supervised")
 

@@ -183,7 +183,7 @@ def benchmark(
         overrides=overrides,
         record=record,
     )
-    run_benchmark(asked, [*chosen, *([method_comparison(compared)] if compared else [])])
+    run_benchmark(asked, [*chosen, *([method_comparison(compared, task)] if compared else [])])
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from monai_sfda.ablations import ABLATIONS, compare_methods, find_ablations
+from monai_sfda.ablations.published import NOTHING, PUBLISHED
+from monai_sfda.catalog import TASKS
 from monai_sfda.engines.supervised import training_settings
 from monai_sfda.errors import SettingError
-from monai_sfda.methods import create_method
+from monai_sfda.evaluation.gap import gap_closed
+from monai_sfda.methods import METHODS, create_method
 from tests.builders import REPOSITORY
 
 ISSUE = ("rho", "classifier", "start", "loss", "class_proportions", "umap", "filters")
@@ -97,16 +100,41 @@ def test_mas3_has_one_threshold_for_prototypes_and_pseudo_samples():
 
 
 def test_comparing_methods_shares_the_run_of_the_ablations():
-    compared = compare_methods({"none": "no adaptation", "sfs": "SFS"})
+    compared = compare_methods({"none": "no adaptation", "sfs": "SFS"}, "abdomen")
     assert [arm.method for arm in compared.arms] == ["none", "sfs"]
     assert compared.arms[1].run == ABLATIONS["umap"].arms[0].run
 
 
 def test_comparing_methods_shares_osudas_run():
-    compared = compare_methods({"osuda": "OSUDA"})
+    compared = compare_methods({"osuda": "OSUDA"}, "brain_grade")
     assert compared.arms[0].run == ABLATIONS["osuda"].arms[0].run
 
 
 def test_every_ablation_is_documented():
     text = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert [name for name in ABLATIONS if f"`{name}`" not in text] == []
+
+
+def test_a_comparison_stands_beside_what_the_papers_print_on_the_task():
+    on_heart = compare_methods({"adabn": "AdaBN", "sfs": "SFS"}, "cardiac").paper
+    assert "58.4 to 73.8" in on_heart
+    assert "adabn" not in on_heart
+    assert compare_methods({"adabn": "AdaBN"}, "cardiac").paper == NOTHING
+    assert PUBLISHED.keys() <= TASKS.keys()
+    assert {method for of_task in PUBLISHED.values() for method in of_task} <= METHODS.keys()
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "unadapted", "adapted", "bound", "share"),
+    [
+        ("cardiac", "sfs", 58.4, 73.8, 87.2, "53%"),
+        ("cardiac", "sfs", 58.4, 73.8, 88.9, "50%"),
+        ("cardiac", "prior_matching", 20.03, 72.18, 87.0, "78%"),
+        ("abdomen", "sfs", 51.2, 78.3, 89.8, "70%"),
+        ("spine", "adaent", 46.7, 67.0, 82.3, "57%"),
+        ("spine", "adaent", 63.7, 77.8, 89.0, "56%"),
+    ],
+)
+def test_published_shares_are_those_of_the_printed_numbers(task, method, unadapted, adapted, bound, share):
+    assert f"{gap_closed(unadapted, adapted, bound, higher=True):.0%}" == share
+    assert share in PUBLISHED[task][method]

@@ -19,6 +19,7 @@ from monai_sfda.ablations.definitions import (
     Arm,
     SourceTraining,
 )
+from monai_sfda.ablations.published import published
 from monai_sfda.errors import SettingError, nearest
 
 PAPERS = (sfs, mas3, osuda, adaent, prior_matching)
@@ -45,11 +46,12 @@ def find_ablations(names: tuple[str, ...], task: str) -> list[Ablation]:
     return [a for a in ABLATIONS.values() if a.name in of_task or a.name in names]
 
 
-def compare_methods(titles: Mapping[str, str]) -> Ablation:
+def compare_methods(titles: Mapping[str, str], task: str) -> Ablation:
     """The comparison of whole methods, each with the configuration's own settings.
 
     Args:
         titles: method name to its title.
+        task: of the catalog; what the papers print of the methods on it stands beside the table.
     """
     shared = {
         "sfs": sfs.default_sfs("SFS"),
@@ -63,7 +65,7 @@ def compare_methods(titles: Mapping[str, str]) -> Ablation:
         "methods",
         "Methods",
         "Each method with the configuration's settings, between unadapted model and supervised bound.",
-        "not one paper's comparison; each method's own numbers stand in its documentation.",
+        published(task, titles),
         (),
         arms,
     )

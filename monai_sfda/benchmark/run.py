@@ -97,8 +97,8 @@ class Benchmark:
         return {name: value.rstrip("/").rpartition("/")[2] for name, value in self.overrides.items()}
 
 
-def method_comparison(names: Sequence[str]) -> Ablation:
-    """The comparison of methods, each with the configuration's settings.
+def method_comparison(names: Sequence[str], task: str = "abdomen") -> Ablation:
+    """The comparison of methods on a task, each with the configuration's settings.
 
     `supervised` is the bound, which ends every comparison; alone it stands beside no adaptation.
 
@@ -110,7 +110,7 @@ def method_comparison(names: Sequence[str]) -> Ablation:
         if name == SUPERVISED:
             continue
         titles[name] = find_method(name, also=(SUPERVISED,)).title
-    return compare_methods(titles or {NoAdaptation.name: NoAdaptation.title})
+    return compare_methods(titles or {NoAdaptation.name: NoAdaptation.title}, task)
 
 
 def run_benchmark(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from monai_sfda.checkpoints import load_into, load_weights
@@ -16,11 +16,12 @@ from monai_sfda.data.sampling import SliceSampler
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.engines.class_ratio_regression import ClassRatioRegressorSettings
-from monai_sfda.errors import SettingError, nearest
+from monai_sfda.errors import SettingError
 from monai_sfda.losses import segmentation_cross_entropy, soft_dice_loss
 from monai_sfda.networks import DeepLabV3VGG16, SegmentationNetwork
 from monai_sfda.networks.deeplab import load_imagenet_weights
 from monai_sfda.release import file_sha256
+from monai_sfda.settings import read_settings
 
 
 class TrainingSettings(BaseModel):
@@ -52,20 +53,7 @@ class TrainingSettings(BaseModel):
 
 def training_settings(given: Mapping[str, Any]) -> TrainingSettings:
     """The `training` section of a configuration; a `SettingError` names what is unknown or out of range."""
-    for name in given:
-        if name not in TrainingSettings.model_fields:
-            raise SettingError(
-                f"training has no setting '{name}'",
-                remedy=f"did you mean {', '.join(nearest(name, TrainingSettings.model_fields))}?",
-            )
-    try:
-        return TrainingSettings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingError(
-            f"training setting '{'.'.join(map(str, first['loc']))}' cannot be {first['input']!r}",
-            remedy=str(first["msg"]).lower(),
-        ) from error
+    return read_settings(TrainingSettings, given, "training")
 
 
 class SupervisedTrainer(StepTrainer):

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from monai_sfda.errors import ReleaseError, SettingError, nearest
+from monai_sfda.errors import ReleaseError, SettingError
 from monai_sfda.networks import SegmentationNetwork, keeps_statistics
 from monai_sfda.release import MANIFEST, MINIMUM_SUBJECTS, Release
+from monai_sfda.settings import read_settings
 
 
 class MethodSettings(BaseModel):
@@ -80,7 +81,8 @@ class Method(ABC, Generic[S]):
     release: Release
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
-        self.settings = parse_settings(self.settings_class, settings or {}, self.name)  # type: ignore[assignment]
+        read = read_settings(self.settings_class, settings or {}, f"method '{self.name}'")
+        self.settings = read  # type: ignore[assignment]
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
         """Takes the network to adapt, on its device, with the weights to start from already in it.
@@ -194,31 +196,6 @@ class Method(ABC, Generic[S]):
             raise SettingError(
                 f"method '{self.name}' keeps no state", remedy="delete the checkpoint and start again"
             )
-
-
-def parse_settings(
-    settings_class: type[MethodSettings], given: Mapping[str, Any], method: str
-) -> MethodSettings:
-    """Settings of a method from a dictionary.
-
-    Raises:
-        SettingError: for an unknown name, with the nearest ones, or a value of the wrong kind or range.
-    """
-    known = settings_class.model_fields
-    for name in given:
-        if name not in known:
-            raise SettingError(
-                f"method '{method}' has no setting '{name}'",
-                remedy=f"did you mean {', '.join(nearest(name, known))}?" if known else "leave it out",
-            )
-    try:
-        return settings_class(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingError(
-            f"setting '{'.'.join(map(str, first['loc']))}' of method '{method}' cannot be {first['input']!r}",
-            remedy=str(first["msg"]).lower(),
-        ) from error
 
 
 def affine_batchnorms(network: nn.Module, method: str) -> list[_BatchNorm]:

@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer
-from monai_sfda.errors import SettingError, nearest
+from monai_sfda.errors import SettingError
 from monai_sfda.methods import create_method, find_method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
+from monai_sfda.settings import read_settings
 from monai_sfda.workflow.configuration import current_configuration
 from monai_sfda.workflow.report import prototype_gaps
 from monai_sfda.workflow.run_folder import RunResult, warn_of_finished_run, write_run_folder
@@ -51,17 +52,7 @@ class AdaptationSettings(BaseModel):
 
 def adaptation_settings(given: Mapping[str, Any]) -> AdaptationSettings:
     """The `adaptation` section; a `SettingError` names what is unknown or out of range."""
-    try:
-        settings = AdaptationSettings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            hint = f"did you mean {', '.join(nearest(name, AdaptationSettings.model_fields))}?"
-            raise SettingError(f"adaptation has no setting '{name}'", remedy=hint) from error
-        raise SettingError(
-            f"adaptation setting '{name}' cannot be {first['input']!r}", remedy=str(first["msg"]).lower()
-        ) from error
+    settings = read_settings(AdaptationSettings, given, "adaptation")
     for name in settings.method_defaults:
         create_method(name, settings.method_defaults[name])
     return settings

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from monai_sfda.checkpoints import load_into
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.cross_domain import SourceStageTrainer, TargetStageTrainer
-from monai_sfda.errors import SettingError, nearest
+from monai_sfda.errors import SettingError
 from monai_sfda.methods.prior_matching import PriorMatching
 from monai_sfda.networks import CrossDomainAutoencoder
+from monai_sfda.settings import read_settings
 from monai_sfda.workflow.bundle_folder import write_bundle
 from monai_sfda.workflow.configuration import current_configuration
 from monai_sfda.workflow.paired_job import READ_SOURCE, PairedJob
@@ -61,21 +61,6 @@ class UdaSettings(BaseModel):
     discriminator_width: int = Field(64, ge=1)
 
 
-def uda_settings(given: Mapping[str, Any]) -> UdaSettings:
-    """The `uda` section; a `SettingError` names what is unknown or out of range."""
-    try:
-        return UdaSettings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            hint = f"did you mean {', '.join(nearest(name, UdaSettings.model_fields))}?"
-            raise SettingError(f"uda has no setting '{name}'", remedy=hint) from error
-        raise SettingError(
-            f"uda setting '{name}' cannot be {first['input']!r}", remedy=str(first["msg"]).lower()
-        ) from error
-
-
 def match_priors(
     job: PairedJob,
     method: PriorMatching,
@@ -101,7 +86,7 @@ def match_priors(
     """
     configuration = current_configuration()
     configuration["network_def"] = configuration["uda_network_def"]
-    section, source, out = uda_settings(job.section), job.source, job.out
+    section, source, out = read_settings(UdaSettings, job.section, "uda"), job.source, job.out
     if stage not in ("both", "source"):
         raise SettingError(f"stage '{stage}' is unknown", remedy="use both, or source")
     if stage == "source" and source_model is not None:

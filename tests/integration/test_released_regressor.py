@@ -78,4 +78,4 @@ def test_wrong_settings_name_the_setting(phantoms, tmp_path):
         output_dir=tmp_path / "out",
         **({"training#class_ratio_regressor": {"width": 0}} | QUICK),
     )
-    assert "training setting 'class_ratio_regressor.width' cannot be 0" in line
+    assert "setting 'class_ratio_regressor.width' of training cannot be 0" in line

@@ -80,7 +80,7 @@ _OSUDA_MODALITY = PublishedProtocol(
         *_COMMON,
         Choice("structures", "whole tumour", "Table 2"),
         Choice(
-            "mean", "the paper's average is that of its three target sequences, each a run of ours", "Table 2"
+            "mean", "the paper's average is that of its three target sequences, each a run here", "Table 2"
         ),
     ),
 )
@@ -94,14 +94,14 @@ _OSUDA_GRADE = PublishedProtocol(
         *_COMMON,
         Choice(
             "structures",
-            "whole tumour 1 + 2 + 4, EnhT 4, CoreT 1 (`necrotic_non_enhancing_core`); the tumour core 1 + 4 of "
-            "BraTS is reported beside them",
+            "whole tumour 1 + 2 + 4, EnhT 4, CoreT 1 (`necrotic_non_enhancing_core`); the tumour core 1 + 4 "
+            "of BraTS is reported beside them",
             "Section 3",
         ),
         Choice(
             "mean",
-            "of these three; that is the printed overall Hausdorff distance, but not the printed overall Dice "
-            "(58.44 where the mean is 51.16), of which the paper does not say what it is",
+            "of these three; that is the printed overall Hausdorff distance, but not the printed overall "
+            "Dice (58.44 where the mean is 51.16), of which the paper does not say what it is",
             "Table 1",
         ),
     ),

@@ -222,7 +222,7 @@ class Task:
 
     @property
     def own_protocol(self) -> str:
-        """How it is evaluated by default: whole volumes one by one, or the pixels of all pictures together."""
+        """How it is evaluated by default: whole volumes one by one, or all pictures' pixels together."""
         return "pooled_pixels" if self.pictures else "whole_volume"
 
     def published_protocol(self, name: str | None) -> PublishedProtocol | None:

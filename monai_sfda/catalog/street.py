@@ -75,8 +75,8 @@ _MAS3 = PublishedProtocol(
         Choice("classes", "19 from GTA5, 16 or 13 shared with SYNTHIA: a task each", "Tables 1 and 2"),
         Choice(
             "class 0",
-            "the code's class 0 is what has no class; here that is ignored by another index, and class 0 is road",
-            "second-hand: the class lists of the authors' published code",
+            "pixels without a class count nowhere; class 0 is road here, and counts",
+            "Section Experimental Validation: the shared categories",
         ),
         Choice("pictures", "the 500 of the Cityscapes val split", "Section Experimental Validation"),
         Choice("interpolation", "bilinear for probabilities, nearest for labels", OURS),

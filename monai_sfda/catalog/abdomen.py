@@ -28,6 +28,7 @@ _CHAOS_ALL = (
     "38",
     "39",
 )
+# SFS's published code draws 1, 4, 23, 26, 32 and 36 instead (second-hand: numpy's seed 0).
 _BTCV_TEST = ("1", "9", "30", "32", "33", "39")
 _BTCV_ALL = tuple(str(i) for i in (*range(1, 11), *range(21, 41)))
 
@@ -73,7 +74,7 @@ _SFS = PublishedProtocol(
         Choice("largest component", "not kept alone", _CODE),
         Choice(
             "subjects",
-            "6 of 30, SIFA's; SFS's code draws img0001, 0004, 0023, 0026, 0032 and 0036: give a `datalist`",
+            "6 of 30, those of SIFA; SFS's code draws six others: evaluate them by `datalist`",
             "second-hand: SFS's published code (numpy seed 0)",
         ),
         Choice("interpolation", "bilinear for probabilities, nearest for labels", OURS),

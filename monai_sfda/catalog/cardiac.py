@@ -55,7 +55,7 @@ _SFS = PublishedProtocol(
             _CODE,
         ),
         Choice("largest component", "not kept alone", _CODE),
-        Choice("subjects", "CT 1003, 1008, 1014, 1019", "second-hand: SFS's published notebook"),
+        Choice("subjects", "four CT scans, the target's test split", "second-hand: SFS's published notebook"),
     ),
 )
 

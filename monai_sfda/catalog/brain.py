@@ -22,8 +22,11 @@ _SEQUENCES = {
     name: f"BraTS {title} MR"
     for name, title in (("t1", "T1"), ("t1ce", "T1 with contrast agent"), ("t2", "T2"), ("flair", "FLAIR"))
 }
-_HALVES = "ours, by subject, seeded: one half is the source, the other the target, each 80% to train"
-_GRADES = "ours, by subject, seeded: 75% train"
+_HALVES = (
+    "ours, by subject, seeded: one half is the source, the other the target, each 80% to train and 20% held "
+    "out (OSUDA: unpaired, 80% and 20%, which ones is not said)"
+)
+_GRADES = "ours, by subject, seeded: 75% train, 25% held out (OSUDA does not say how many)"
 
 
 def _half(modality: str, part: int) -> Domain:

@@ -1,8 +1,8 @@
 """How the papers evaluated: named protocols beside our own, each choice with where it comes from.
 
-A published protocol reads the labels of the scans that it evaluates, to crop round them and to leave slices
-out. It exists for comparison with printed numbers, is chosen by `evaluate.json` alone, and nothing that
-trains, adapts or chooses weights can reach it.
+A published protocol may look at the labels of the scans that it evaluates, to crop round them and to leave
+slices out. It exists for comparison with printed numbers, is chosen by `evaluate.json` alone, and nothing
+that trains, adapts or chooses weights can reach it.
 """
 
 from __future__ import annotations
@@ -84,12 +84,18 @@ class PublishedProtocol:
     voxel_mm: float | None = None
     mean_of: tuple[str, ...] = ()
 
+    @property
+    def looks_at_labels(self) -> bool:
+        """Whether labels decide what is segmented or scored."""
+        return self.crop is not None or self.labelled_slices
+
     def to_json(self) -> dict[str, Any]:
         """All settings, beginning with the name, as they stand in `summary.json`."""
         crop = None if self.crop is None else {"kind": type(self.crop).__name__} | asdict(self.crop)
         return {
             "name": self.name,
             "paper": self.paper,
+            "looks_at_labels": self.looks_at_labels,
             "largest_component": self.largest_component,
             "crop": crop,
             "crop_before_intensities": self.crop_before_intensities,

@@ -52,8 +52,8 @@ _ADAENT = PublishedProtocol(
         ),
         Choice(
             "Hausdorff of rows",
-            "what the published code computes under that name, and what explains printed values of about one "
-            "pixel: rows of the mask taken for points, mean over all slices (`hd_row_pixel`)",
+            "what the published code computes under that name, and what may explain printed values of about "
+            "one pixel: rows of the mask taken for points, mean over all slices (`hd_row_pixel`)",
             "second-hand: the published code (numpy_haussdorf)",
         ),
         Choice("largest component", "not kept alone", OURS),

@@ -70,7 +70,9 @@ _MAS3 = PublishedProtocol(
     choices=(
         Choice("scored at", "1024 x 512 pixels: labels are resized too", "Section Experimental Validation"),
         Choice(
-            "IoU", "of the pixels of all pictures together; mean over classes", "the literature it follows"
+            "IoU",
+            "of the pixels of all pictures together; mean over classes",
+            "Section Experimental Validation; that they are pooled: as Cityscapes is scored",
         ),
         Choice("classes", "19 from GTA5, 16 or 13 shared with SYNTHIA: a task each", "Tables 1 and 2"),
         Choice(

@@ -26,8 +26,8 @@ class VolumeEvaluator(VolumeRun):
     with a centre-blob baseline also `summary_centre_blob.json`.
 
     Args:
-        protocol: a published protocol of the task, which reads the labels of this split to crop and to choose
-            slices; None or the task's own name: whole volumes in physical units.
+        protocol: a published protocol of the task, which may look at the labels of this split to crop and to
+            choose slices; None or the task's own name: whole volumes in physical units.
         arguments: of every run over volumes, see `VolumeRun`.
     """
 
@@ -45,11 +45,12 @@ class VolumeEvaluator(VolumeRun):
         published = task.published_protocol(self.protocol)
         if published is not None:
             check_protocol(published, self.dataset.domain, self.largest_component)
-            logger.warning(
-                "protocol '%s' of %s reads the labels of the scans it scores to choose what is scored",
-                published.name,
-                published.paper,
-            )
+            if published.looks_at_labels:
+                logger.warning(
+                    "protocol '%s' of %s looks at the labels of these scans to choose what is scored",
+                    published.name,
+                    published.paper,
+                )
         segmenter = self.segmenter()
         checkpoint_sha256 = file_sha256(Path(str(self.checkpoint)))
         listed = self.dataset.list()

@@ -148,7 +148,8 @@ def protocol_sentences(results: Mapping[str, Summary]) -> list[str]:
     found: dict[str, list[str]] = {}
     for result, summary in results.items():
         protocol = summary.get("protocol", {})
-        whose = f" of {protocol['paper']}, which reads the evaluated labels" if "paper" in protocol else ""
+        whose = f" of {protocol['paper']}" if "paper" in protocol else ""
+        whose += ", which looks at the evaluated labels" if protocol.get("looks_at_labels") else ""
         source = f" ({protocol['split_source']})" if protocol.get("split_source") else ""
         evaluated = (
             f"evaluation protocol {protocol.get('name', 'not recorded')}{whose}; "

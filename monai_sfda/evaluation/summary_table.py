@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from monai_sfda.evaluation.comparison import PUBLISHED_DISPLAY, mean_title, scored
+from monai_sfda.evaluation.comparison import mean_title, scored
 
 _HEAD = ("structure", "Dice", "std", "n", "ASSD mm")
 _PUBLISHED_HEADS = {
-    m.key: f"{m.key.rpartition('_')[0].replace('_', ' ')} {m.unit}" for m in PUBLISHED_DISPLAY
+    "assd_voxel": "ASSD voxels",
+    "hd_slice_pixel": "HD slices px",
+    "hd_row_pixel": "HD rows px",
 }
 
 

@@ -66,7 +66,6 @@ def test_phantom_command_writes_the_official_layouts(tmp_path):
         (("benchmark", "--out", "x", "--ablation", "rho", "--seeds", "0;1"), "seed '0;1'"),
         (("benchmark", "--out", "x", "--ablation", "rho", "--set", "amp"), "KEY=VALUE"),
         (("benchmark", "--out", "x", "--ablation", "rho", "--set", "seed=3"), "the benchmark's own"),
-        (("benchmark", "--out", "x", "--ablation", "rho", "--set", "protocol=papr"), "use paper"),
     ],
 )
 def test_errors_are_one_line_and_status_1(arguments, message):

@@ -69,7 +69,12 @@ class VolumeEvaluator(VolumeRun):
                         remedy="give its label",
                     )
                 if published is not None:
-                    found = score_as_published(published, segmenter, scan, label, task, case.number)
+                    try:
+                        found = score_as_published(published, segmenter, scan, label, task, case.number)
+                    except DataError as error:
+                        raise DataError(
+                            error.what, path=case.label, root=case.root, remedy=error.remedy
+                        ) from error
                     scores += found.scores
                     for name, values in found.distances.items():
                         distances[name] |= {(case.number, what): value for what, value in values.items()}

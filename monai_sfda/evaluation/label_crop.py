@@ -37,7 +37,8 @@ def label_window(
 ) -> Window:
     """The part of every slice that a crop leaves, in pixels of the network's grid.
 
-    Edges that fall between two pixels of that grid are moved outwards.
+    Edges of a box that fall between two pixels of that grid are moved outwards. A square has the number of
+    pixels that comes nearest to its side, wherever its centre is.
 
     Args:
         labelled: (S, H, W), where the label shows a structure, on the scan's own pixels; at least one.
@@ -50,19 +51,18 @@ def label_window(
     edges: list[tuple[int, int]] = []
     for axis, (sampled, extent) in enumerate(zip(sampled_shape, extent_mm, strict=True)):
         profile = labelled.sum(axis=(0, 2 - axis), dtype=np.int64)
-        pixels = profile.size
+        scale = sampled / profile.size
         if isinstance(crop, LabelBox):
-            shown = np.flatnonzero(profile)
-            margin = crop.margin / crop.plane
-            low, high = shown[0] / pixels - margin, (shown[-1] + 1) / pixels + margin
+            shown, margin = np.flatnonzero(profile), crop.margin / crop.plane * sampled
+            # a millionth of a pixel is no pixel
+            first = int(np.floor(shown[0] * scale - margin + 1e-6))
+            last = int(np.ceil((shown[-1] + 1) * scale + margin - 1e-6))
         else:
-            centre = float((profile * (np.arange(pixels) + 0.5)).sum() / profile.sum()) / pixels
-            half = crop.side_mm / extent / 2
-            low, high = centre - half, centre + half
-        # a millionth of a pixel is no pixel
-        first = max(int(np.floor(low * sampled + 1e-6)), 0)
-        last = min(int(np.ceil(high * sampled - 1e-6)), sampled)
-        edges.append((first, last))
+            centre = float((profile * (np.arange(profile.size) + 0.5)).sum() / profile.sum()) * scale
+            length = max(1, round(crop.side_mm / extent * sampled))
+            first = int(np.floor(centre - length / 2 + 0.5))
+            last = first + length
+        edges.append((max(first, 0), min(last, sampled)))
     (top, bottom), (left, right) = edges
     return Window(top, left, bottom - top, right - left)
 

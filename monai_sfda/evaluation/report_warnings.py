@@ -49,7 +49,7 @@ def warnings_of(
     if any(summary.get("protocol", {}).get("looks_at_labels") for summary in results.values()):
         warnings.append(
             "A published evaluation protocol was used that crops scans or leaves slices out by their labels. "
-            "Its scores stand beside printed ones. They are not of whole scans, which is what a user will see."
+            "Its scores stand beside printed ones. They are not of whole scans, which users will see."
         )
     means = {name: summary["dice"]["mean"] for name, summary in results.items()}
     before, after, bound, blob = (means.get(n) for n in (UNADAPTED, ADAPTED, BOUND, CENTRE_BLOB))

@@ -21,6 +21,7 @@ from monai_sfda.catalog.definitions import (
     Task,
     without_background,
 )
+from monai_sfda.catalog.protocols import Choice, LabelBox, LabelCentre, PublishedProtocol
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
 from monai_sfda.catalog.spine import SPINE
 from monai_sfda.catalog.street import STREET, STREET_SYNTHIA_13, STREET_SYNTHIA_16
@@ -63,9 +64,13 @@ __all__ = [
     "STREET_SYNTHIA_13",
     "STREET_SYNTHIA_16",
     "TASKS",
+    "Choice",
     "Domain",
     "Intensity",
+    "LabelBox",
+    "LabelCentre",
     "LabelRange",
+    "PublishedProtocol",
     "Region",
     "SeededSplit",
     "Structure",

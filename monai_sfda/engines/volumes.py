@@ -1,4 +1,4 @@
-"""Walks a network over whole scans: evaluation against labels, and segmentation of a folder."""
+"""Walks a network over whole scans: what every such run has, and segmentation of a folder."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ from monai_sfda.data.scans import ScanDataset
 from monai_sfda.engines.inference import SliceStackInferer, segment_scan
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import DataError, SettingError
-from monai_sfda.evaluation.metrics import centre_blob, largest_component, score_case
-from monai_sfda.evaluation.summary import summarise, write_metrics, write_summary
-from monai_sfda.evaluation.summary_table import summary_table
+from monai_sfda.evaluation.metrics import largest_component
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import file_sha256
@@ -88,7 +86,7 @@ def write_case_numbers(
     write_atomically(folder / "cases.csv", text.getvalue().encode())
 
 
-class _VolumeRun:
+class VolumeRun:
     """A checkpoint and the scans to walk it over.
 
     Args:
@@ -144,77 +142,7 @@ class _VolumeRun:
         )
 
 
-class VolumeEvaluator(_VolumeRun):
-    """Scores a checkpoint on the labelled scans of a split, on whole volumes in physical units.
-
-    Writes `metrics.csv`, `summary.json` (with the SHA-256 of the weights file) and `cases.csv`; for tasks
-    with a centre-blob baseline also `summary_centre_blob.json`.
-    """
-
-    def run(self) -> dict[str, Any]:
-        """Scores every case and writes the results; returns the summary.
-
-        Raises:
-            DataError, CheckpointError, SettingError, OutputError: see their texts; nothing is written then.
-        """
-        task = self.dataset.task
-        segmenter = self.segmenter()
-        checkpoint_sha256 = file_sha256(Path(str(self.checkpoint)))
-        listed = self.dataset.list()
-        for warning in listed.warnings:
-            logger.warning(warning)
-        scores, blobs = [], []
-        margin = task.domain(self.dataset.domain).crop_margin_mm
-        with progress_bar("evaluate") as progress:
-            for done, case in enumerate(listed.cases, start=1):
-                scan, label = self.dataset.read(case)
-                if label is None:
-                    raise DataError(
-                        "the scan has no label to evaluate against",
-                        path=case.image[0],
-                        remedy="give its label",
-                    )
-                segmentation = segmenter(scan)
-                spacing = None if task.pictures else scan.spacing_mm
-                scores += score_case(case.number, segmentation, label, spacing, task.labels, task.regions)
-                if "centre_blob" in task.baselines and margin is not None:
-                    blob = centre_blob(scan.shape, scan.spacing_mm, margin)
-                    blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels, task.regions)
-                progress(done, len(listed.cases))
-        protocol = {
-            "name": protocol_name(task),
-            "largest_component": self.largest_component,
-            "split_source": listed.split_source,
-        }
-
-        def summary_of(rows: list[Any], **more: Any) -> dict[str, Any]:
-            return summarise(
-                rows,
-                task=task.name,
-                domain=self.dataset.domain,
-                split=listed.split,
-                cases=len(listed.cases),
-                protocol=protocol | more,
-                regions=[region.name for region in task.regions],
-                pooled=task.pictures,
-            )
-
-        summary = summary_of(scores) | {"checkpoint_sha256": checkpoint_sha256}
-        write_metrics(self.output_dir / "metrics.csv", scores)
-        if blobs:
-            write_summary(
-                self.output_dir / "summary_centre_blob.json",
-                summary_of(blobs, baseline="centre_blob", margin_mm=margin),
-            )
-        write_case_numbers(self.output_dir, listed.cases, self.dataset.folder)
-        write_summary(self.output_dir / "summary.json", summary)
-        logger.info(
-            "evaluated; metrics.csv and summary.json are in the output folder\n%s", summary_table(summary)
-        )
-        return summary
-
-
-class VolumeSegmentation(_VolumeRun):
+class VolumeSegmentation(VolumeRun):
     """Segments every scan of a folder, each on its own grid.
 
     Writes `<name>_seg.nii.gz` a scan (`<name>_seg.png` a picture), `inference.json` and `cases.csv`. A bad
@@ -326,8 +254,3 @@ def shares(segmentation: NDArray[np.uint8], labels: dict[str, int]) -> dict[str,
     """Share of each class in a picture's pixels."""
     counts = np.bincount(segmentation.ravel(), minlength=max(labels.values()) + 1)
     return {name: round(float(counts[index]) / segmentation.size, 6) for name, index in labels.items()}
-
-
-def protocol_name(task: Task) -> str:
-    """How a task is scored: whole volumes one by one, or the pixels of all pictures together."""
-    return "pooled_pixels" if task.pictures else "whole_volume"

@@ -42,6 +42,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "adaptation_augmentation": "strengths of the augmentation in adaptation",
     "datalist": "JSON that replaces the official layout",
     "split": "train, val or test",
+    "protocol": "evaluate: the task's own protocol, or one of a paper's",
     "max_epochs": "epochs of training or adaptation",
     "learning_rate": "null: the method's own",
     "amp": "mixed precision: bfloat16 where the device has it, else float16 with loss scaling",
@@ -68,7 +69,7 @@ _TRAIN = (
 # What each job reads. small.json, which is stacked on all of them, has shared keys alone.
 JOB_KEYS: dict[str, tuple[str, ...]] = {
     "train": _TRAIN,
-    "evaluate": _TRAIN,
+    "evaluate": (*_TRAIN, "protocol"),
     "adapt": (
         *_SHARED,
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),

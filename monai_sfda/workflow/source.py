@@ -19,7 +19,7 @@ from monai_sfda.engines.base import seed_for
 from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer, class_ratio_error
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
-from monai_sfda.engines.volumes import Segmenter, protocol_name, require_background
+from monai_sfda.engines.volumes import Segmenter, require_background
 from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
@@ -198,7 +198,7 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         split="val",
         cases=len(held_out.cases),
         protocol={
-            "name": protocol_name(validation.task),
+            "name": task.own_protocol,
             "largest_component": segmenter.keep_largest,
             "split_source": held_out.split_source,
         },

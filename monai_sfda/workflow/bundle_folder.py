@@ -9,9 +9,10 @@ from typing import Any
 
 import monai_sfda
 from monai_sfda.catalog import Task
+from monai_sfda.engines.dicom_outputs import ADAPTATION_RECORD
 from monai_sfda.errors import SettingError
-from monai_sfda.files import whole_folder
-from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES
+from monai_sfda.files import whole_folder, write_json
+from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES, file_sha256
 
 # What the run was made with and another run from the new bundle must keep.
 KEPT_KEYS = (
@@ -50,7 +51,12 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
 
 
 def write_bundle(
-    folder: Path, template: Path, configuration: dict[str, Any], model: Path, release: Path | None
+    folder: Path,
+    template: Path,
+    configuration: dict[str, Any],
+    model: Path,
+    release: Path | None,
+    method: str,
 ) -> None:
     """Copies the bundle that made the run, with its network and sampling, and puts the weights in.
 
@@ -61,6 +67,7 @@ def write_bundle(
         model: the weights to ship.
         release: the source release; its prototypes and manifest go along, so that the bundle can be adapted
             again. None where the run had none.
+        method: that adapted the weights, for whoever asks what made a segmentation.
 
     Raises:
         SettingError: when `template` is no bundle.
@@ -79,6 +86,8 @@ def write_bundle(
             shutil.copy2(template / "LICENSE", beside / "LICENSE")
         (beside / "models").mkdir()
         shutil.copyfile(model, beside / "models" / "model.pt")
+        origin = {"method": method, "model_sha256": file_sha256(model)}
+        write_json(beside / "models" / ADAPTATION_RECORD, origin)
         for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
             if release is not None and (release / name).is_file():
                 shutil.copyfile(release / name, beside / "models" / f"source_{name}")

@@ -180,7 +180,7 @@ def _train_source_model(
         trainer.describe(),
         fingerprint,
     )
-    write_bundle(folder / "bundle", bundle_root, configuration, folder / UNADAPTED, None)
+    write_bundle(folder / "bundle", bundle_root, configuration, folder / UNADAPTED, None, "none")
     trainer.finish()
 
 

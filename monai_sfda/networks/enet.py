@@ -139,7 +139,7 @@ def unpool(x: Tensor, indices: Tensor) -> Tensor:
     Returns:
         (B, C, 2 H, 2 W).
     """
-    if torch.jit.is_scripting():  # TorchScript cannot read what follows
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]  # TorchScript cannot read what follows
         return functional.max_unpool2d(x, indices, [2, 2])
     if torch.onnx.is_in_onnx_export():
         return unpool_by_comparison(x, indices)

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from monai_sfda import processes
-from monai_sfda.data.cache import CachedVolume, shared_on_machine
 from monai_sfda.data.stacks import StackDataset, share_of
 from monai_sfda.engines import AdaptationTrainer, SupervisedTrainer
 from monai_sfda.engines.class_ratio_regression import ClassRatioRegressorSettings, ClassRatioTrainer
@@ -254,6 +253,11 @@ def one_job(datalist, out, kind, settings):
     }
 
 
+def without_idle_biases(weights):
+    """Without biases in front of a batch norm, whose gradient is rounding that Adam scales to a step."""
+    return {name: value for name, value in weights.items() if not name.endswith(".conv.bias")}
+
+
 @pytest.mark.parametrize("name", JOBS)
 def test_two_processes_compute_the_losses_of_one(datalist, together, tmp_path, name):
     alone = one_job(datalist, tmp_path, *JOBS[name])
@@ -263,7 +267,8 @@ def test_two_processes_compute_the_losses_of_one(datalist, together, tmp_path, n
         assert [row[:2] for row in result["rows"]] == [row[:2] for row in alone["rows"]]
         for here, there in zip(result["rows"], alone["rows"], strict=True):
             assert here[2] == pytest.approx(there[2], rel=2e-4, abs=1e-6), there
-        torch.testing.assert_close(result["weights"], alone["weights"], rtol=1e-3, atol=1e-4)
+        here, there = (without_idle_biases(one["weights"]) for one in (result, alone))
+        torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-4)
         assert result["fingerprint"] == alone["fingerprint"]
     for a, b in zip(results[0]["weights"].values(), results[1]["weights"].values(), strict=True):
         assert torch.equal(a, b)
@@ -290,9 +295,11 @@ def reading(datalist, folder):
     dataset = stacks(datalist, "source", True)
     dataset.prepare()
     processes.wait_for_all()
+    left = [path.name for path in folder.iterdir()]
+    processes.wait_for_all()  # the next job makes files of its own
     return {
         "digest": dataset.digest(),
-        "left": [path.name for path in folder.iterdir()],
+        "left": left,
         "subjects": [dataset.subject_of(i) for i in range(len(dataset))],
     }
 
@@ -316,8 +323,3 @@ def test_a_bad_scan_stops_every_process_with_the_same_words(bad_datalist, togeth
     alone = reading_a_bad_scan(bad_datalist)
     assert "empty" in alone
     assert [process["bad scan"] for process in together] == [alone, alone]
-
-
-def test_a_single_process_shares_nothing():
-    volume = CachedVolume(None, torch.zeros(1, 3, 4, 4), None, 1, (4, 4), 0.01)
-    assert shared_on_machine({0: volume})[0] is volume

@@ -1,13 +1,17 @@
-"""Preprocessed scans in memory, one copy a machine however many processes use it."""
+"""Preprocessed scans, one copy a machine however many processes use it: in memory, and in files beyond."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -15,10 +19,16 @@ from monai_sfda import processes
 from monai_sfda.data.case import Case
 from monai_sfda.errors import DataError, OutputError
 
+logger = logging.getLogger(__name__)
+
+MEMORY_SHARE = 0.5
+"""Of the memory that is free when scans are read; the rest is the network's and the optimiser's."""
+_CONTAINER = Path("/sys/fs/cgroup")
+
 
 @dataclass(frozen=True)
 class CachedVolume:
-    """A preprocessed scan in memory.
+    """A preprocessed scan.
 
     Attributes:
         case: where it comes from.
@@ -52,10 +62,15 @@ class CachedVolume:
         )
         return rows, columns
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.image.nbytes + (0 if self.label is None else self.label.nbytes)
+
 
 @dataclass(frozen=True)
 class _Written:
-    """A volume in the machine's shared files: one file a tensor, of which only the shape stands here."""
+    """A volume in the machine's files: one file a tensor, of which only the shape stands here."""
 
     case: Case
     image: tuple[int, ...]
@@ -66,47 +81,103 @@ class _Written:
     doubt: str | None
 
 
-def shared_on_machine(read: Mapping[int, CachedVolume | DataError]) -> dict[int, CachedVolume | DataError]:
-    """What the processes of one machine have read, each its share, for all of them.
+def free_memory() -> int:
+    """Bytes that the machine, or the container that this runs in, has left."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = ((_CONTAINER / name).read_text() for name in ("memory.max", "memory.current"))
+        return free if limit.strip() == "max" else min(free, int(limit) - int(used))
+    except (OSError, ValueError):
+        return free
 
-    The tensors go through files in the system's folder for temporary files, which every process maps into its
-    memory and which have no name any more when this returns: nothing is left behind, however a process ends.
+
+class VolumeCache:
+    """Takes scans as they are read and hands all of the machine's out.
+
+    A single process keeps them in memory up to `budget` bytes. What is beyond, and everything where several
+    processes share a machine, goes to files in the system's folder for temporary files (TMPDIR). They are
+    mapped into memory, so that the system keeps in it what is used, and have no name any more once they are
+    mapped: nothing is left behind, however a process ends.
 
     Args:
-        read: by number, what this process has read, or why it could not.
-
-    Returns:
-        The same for all numbers of the processes of this machine.
-
-    Raises:
-        OutputError: when the files cannot be written.
+        folder: for the files; the same for all processes of the machine.
+        budget: bytes; None for `MEMORY_SHARE` of the free memory.
     """
-    machine, number, together = processes.local()
-    if together == 1:
-        return dict(read)
+
+    def __init__(self, folder: Path, budget: int | None = None) -> None:
+        self.folder = folder
+        self.shared = processes.local()[2] > 1
+        self.budget = int(MEMORY_SHARE * free_memory()) if budget is None else budget
+        self.on_disk = 0
+        self._used = 0
+        self._kept: dict[int, CachedVolume | _Written | DataError | OutputError] = {}
+        self._lock = threading.Lock()
+
+    def put(self, number: int, volume: CachedVolume | DataError) -> None:
+        """Takes a scan, or why it could not be read; from any thread.
+
+        Raises:
+            OutputError: when a file cannot be written. Several processes raise it together, in `volumes`.
+        """
+        if isinstance(volume, DataError):
+            self._kept[number] = volume
+            return
+        with self._lock:
+            fits = not self.shared and self._used + volume.size <= self.budget
+            self._used += volume.size if fits else 0
+            self.on_disk += not fits
+        if fits:
+            self._kept[number] = volume
+            return
+        try:
+            written = _write(volume, self.folder, number)
+            self._kept[number] = written if self.shared else _open(written, self.folder, number)
+        except OSError as error:
+            failure = OutputError(
+                f"preprocessed scans cannot be kept in files ({error.strerror})",
+                remedy="set TMPDIR to a folder with space for all preprocessed scans",
+            )
+            if not self.shared:
+                raise failure from error
+            self._kept[number] = failure
+
+    def volumes(self) -> dict[int, CachedVolume | DataError]:
+        """By number, what all processes of this machine have put in.
+
+        Raises:
+            OutputError: when a file could not be written or opened.
+        """
+        machine = processes.local()[0]
+        everything: dict[int, CachedVolume | DataError] = {}
+        for where, kept in (
+            processes.gather((machine, self._kept)) if self.shared else [(machine, self._kept)]
+        ):
+            for entry in kept.values():
+                if isinstance(entry, OutputError):
+                    raise entry
+            for number, entry in kept.items() if where == machine else ():
+                assert not isinstance(entry, OutputError)
+                everything[number] = (
+                    _open(entry, self.folder, number) if isinstance(entry, _Written) else entry
+                )
+        processes.wait_for_all()
+        if self.on_disk and not self.shared:
+            logger.info("%d of %d preprocessed scans are kept in files", self.on_disk, len(everything))
+        return everything
+
+
+@contextmanager
+def machine_cache(budget: int | None = None) -> Iterator[VolumeCache]:
+    """A cache for the processes of this machine, whose files lose their names in the end.
+
+    Args:
+        budget: as in `VolumeCache`.
+    """
+    machine, number, _ = processes.local()
     folders = processes.gather((machine, tempfile.mkdtemp(prefix="monai_sfda_") if number == 0 else None))
     folder = next(Path(f) for m, f in folders if m == machine and f is not None)
     try:
-        failure: OutputError | None = None
-        written: dict[int, _Written | DataError] = {}
-        try:
-            for key, volume in read.items():
-                written[key] = volume if isinstance(volume, DataError) else _write(volume, folder, key)
-        except OSError as error:
-            failure = OutputError(
-                f"scans cannot be shared between the processes ({error.strerror})",
-                remedy="set TMPDIR to a folder with space for all preprocessed scans",
-            )
-        shared = processes.gather((machine, written, failure))
-        for _, _, problem in shared:
-            if problem is not None:
-                raise problem
-        everything: dict[int, CachedVolume | DataError] = {}
-        for where, volumes, _ in shared:
-            for key, entry in volumes.items() if where == machine else ():
-                everything[key] = entry if isinstance(entry, DataError) else _open(entry, folder, key)
-        processes.wait_for_all()
-        return everything
+        yield VolumeCache(folder, budget)
     finally:
         if number == 0:
             shutil.rmtree(folder, ignore_errors=True)

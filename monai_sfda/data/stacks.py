@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from monai_sfda import processes
 from monai_sfda.catalog import Task, find_task
-from monai_sfda.data.cache import CachedVolume, shared_on_machine
+from monai_sfda.data.cache import CachedVolume, VolumeCache, machine_cache
 from monai_sfda.data.case import Case
 from monai_sfda.data.listing import CaseList, list_cases, list_folder
 from monai_sfda.data.plausibility import doubt
@@ -164,15 +164,17 @@ class StackDataset(Dataset[dict[str, Any]]):
         cases = self.list().cases
         _, process, together = processes.local()
         mine = range(process, len(cases), together)
-        read: dict[int, CachedVolume | DataError] = {}
-        with report_errors_relative_to(self.root), ThreadPoolExecutor(self.threads) as readers:
-            for number, result in zip(
-                mine, readers.map(self._try_read, [cases[i] for i in mine]), strict=True
-            ):
-                read[number] = result
-                if progress is not None:
-                    progress(len(read), len(mine))
-            everything = [volume for _, volume in sorted(shared_on_machine(read).items())]
+        with report_errors_relative_to(self.root):
+            with machine_cache() as cache, ThreadPoolExecutor(self.threads) as readers:
+                reading = [readers.submit(self._read_into, cache, i, cases[i]) for i in mine]
+                try:
+                    for done, future in enumerate(reading, start=1):
+                        future.result()
+                        if progress is not None:
+                            progress(done, len(mine))
+                finally:
+                    readers.shutdown(cancel_futures=True)
+                everything = [volume for _, volume in sorted(cache.volumes().items())]
             raise_first([error for error in everything if isinstance(error, DataError)], len(cases))
             volumes = [volume for volume in everything if isinstance(volume, CachedVolume)]
             for volume in volumes:
@@ -189,11 +191,11 @@ class StackDataset(Dataset[dict[str, Any]]):
         self._volumes = volumes
         self._starts = np.cumsum([0, *(v.num_slices for v in volumes)])
 
-    def _try_read(self, case: Case) -> CachedVolume | DataError:
+    def _read_into(self, cache: VolumeCache, number: int, case: Case) -> None:
         try:
-            return self._read(case)
+            cache.put(number, self._read(case))
         except DataError as error:
-            return error
+            cache.put(number, error)
 
     def _read(self, case: Case) -> CachedVolume:
         scan, label = read_case(case, self.task, self.domain, with_label=self.labels)

@@ -1,9 +1,10 @@
-"""Bundle folders: where a task's bundle is, and a complete one round an adapted model for any MONAI tool."""
+"""Bundle folders: where a task's bundle is, and a complete one round a source or an adapted model."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,35 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
     )
 
 
+def adapted_models(model: Path, release: Path | None) -> dict[str, Path]:
+    """What `models/` of an adapted bundle holds: the weights, and the source's prototypes, class ratios and
+    manifest, so that it can be adapted again.
+
+    Args:
+        model: the weights to ship.
+        release: the source release; None where the run had none.
+    """
+    files = {"model.pt": model}
+    for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
+        if release is not None and (release / name).is_file():
+            files[f"source_{name}"] = release / name
+    return files
+
+
+def released_models(release: Path) -> dict[str, Path]:
+    """What `models/` of a published source bundle holds: the release itself."""
+    return {path.name: path for path in sorted(release.iterdir()) if path.is_file()}
+
+
 def write_bundle(
     folder: Path,
     template: Path,
-    configuration: dict[str, Any],
-    model: Path,
-    release: Path | None,
-    method: str,
+    configuration: Mapping[str, Any],
+    models: Mapping[str, Path],
+    *,
+    domain: str = "target",
+    eval_metrics: Mapping[str, Any] | None = None,
+    method: str | None = None,
 ) -> None:
     """Copies the bundle that made the run, with its network and sampling, and puts the weights in.
 
@@ -64,10 +87,11 @@ def write_bundle(
         folder: to write, whole or not at all.
         template: the bundle that is being run.
         configuration: the merged configuration of the run; `small.json` and overrides included.
-        model: the weights to ship.
-        release: the source release; its prototypes and manifest go along, so that the bundle can be adapted
-            again. None where the run had none.
-        method: that adapted the weights, for whoever asks what made a segmentation.
+        models: the files of `models/`, by name; `model.pt` among them.
+        domain: whose scans `inference.json` takes when nothing else is said.
+        eval_metrics: of the metadata; None keeps the template's.
+        method: that adapted the weights, for whoever asks what made a segmentation; None: they are no
+            adapted ones.
 
     Raises:
         SettingError: when `template` is no bundle.
@@ -85,17 +109,31 @@ def write_bundle(
         if (template / "LICENSE").is_file():
             shutil.copy2(template / "LICENSE", beside / "LICENSE")
         (beside / "models").mkdir()
-        shutil.copyfile(model, beside / "models" / "model.pt")
-        origin = {"method": method, "model_sha256": file_sha256(model)}
-        write_json(beside / "models" / ADAPTATION_RECORD, origin)
-        for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
-            if release is not None and (release / name).is_file():
-                shutil.copyfile(release / name, beside / "models" / f"source_{name}")
+        for name, path in models.items():
+            shutil.copyfile(path, beside / "models" / name)
+        if method is not None:
+            origin = {"method": method, "model_sha256": file_sha256(models["model.pt"])}
+            write_json(beside / "models" / ADAPTATION_RECORD, origin)
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text(encoding="utf-8"))
             if path.name == "metadata.json":
-                continue
-            for key in KEPT_KEYS:
-                if key in content and key in configuration:
-                    content[key] = configuration[key]
+                _describe(content, configuration, eval_metrics)
+            else:
+                content |= {k: configuration[k] for k in KEPT_KEYS if k in content and k in configuration}
+            if path.name == "inference.json":
+                content["domain"] = domain
             path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+
+
+def _describe(
+    metadata: dict[str, Any], configuration: Mapping[str, Any], eval_metrics: Mapping[str, Any] | None
+) -> None:
+    """The metadata of the bundle as it is: channels of its network, numbers of its model."""
+    image = metadata["network_data_format"]["inputs"]["image"]
+    channels = configuration["network_def"]["backbone"]["in_channels"]
+    if image["num_channels"] != channels:
+        image["num_channels"] = channels
+        image["channel_def"] = {str(n): f"slice {n - channels // 2:+d}" for n in range(channels)}
+        image["channel_def"][str(channels // 2)] = "slice"
+    if eval_metrics is not None:
+        metadata["eval_metrics"] = dict(eval_metrics)

@@ -21,7 +21,7 @@ from monai_sfda.methods import Method, origin
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.release import package_versions
-from monai_sfda.workflow.bundle_folder import write_bundle
+from monai_sfda.workflow.bundle_folder import adapted_models, write_bundle
 from monai_sfda.workflow.report import PHANTOM_MANIFEST, report_of_run
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,8 @@ def write_run_folder(
     write_atomically(out / "adapted.pt", weights)
     write_atomically(out / "model.pt", weights)
     write_pictures(out / "figures", found.pictures)
-    write_bundle(out / "bundle", bundle_root, configuration, out / "model.pt", release, method.name)
+    models = adapted_models(out / "model.pt", release)
+    write_bundle(out / "bundle", bundle_root, configuration, models, method=method.name)
     write_json(out / "adaptation.json", record)
     report_of_run(out)
     logger.info(

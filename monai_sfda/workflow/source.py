@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.release import MINIMUM_SUBJECTS, ClassRatio, Release
+from monai_sfda.workflow.bundle_folder import released_models, write_bundle
 from monai_sfda.workflow.configuration import current_configuration
 from monai_sfda.workflow.run_folder import warn_of_finished_run
 
@@ -36,12 +37,14 @@ def train(
     validation: ScanDataset,
     inferer: SliceStackInferer,
     *,
+    bundle_root: str | Path,
     checkpoint: str | Path | None = None,
     imagenet_weights: str | Path | None = None,
     keep_largest: bool = False,
     rho: float = 0.97,
 ) -> None:
-    """Trains, fits the prototypes, validates on held-out scans, and writes `output_dir/release`.
+    """Trains, fits the prototypes, validates on held-out scans, and writes `output_dir/release`
+    and, of a source, `output_dir/bundle`.
 
     The last weights are released: no weights are chosen by validation. An unfinished run in the same folder
     goes on.
@@ -50,6 +53,7 @@ def train(
         trainer: on the labelled split.
         validation: held-out labelled scans of the same domain; may have none.
         inferer: slices to logits.
+        bundle_root: folder of this bundle, from which the published one is made.
         checkpoint: weights to start from; None starts from random ones.
         imagenet_weights: torchvision's VGG16 weights for the encoder of `DeepLabV3VGG16`; None for none.
         keep_largest: validate the largest connected component of each structure alone.
@@ -58,7 +62,7 @@ def train(
     Raises:
         DataError, SettingError, CheckpointError, OutputError: see their texts; nothing is half-written.
     """
-    network_def = copy.deepcopy(current_configuration()["network_def"])
+    configuration = current_configuration()
     if imagenet_weights is not None:
         trainer.start_from_imagenet(Path(imagenet_weights))
     if checkpoint is not None:
@@ -91,7 +95,7 @@ def train(
         domain=dataset.domain,
         modalities={name: dataset.task.domain(name).modality for name in ("source", "target")},
         labels=dataset.task.labels,
-        network_def=network_def,
+        network_def=configuration["network_def"],
         preprocessing={
             name: replace(dataset.preprocessing, intensity=dataset.task.domain(name).intensity)
             for name in ("source", "target")
@@ -107,9 +111,29 @@ def train(
         | {"split": dataset.list().split, "split_source": dataset.list().split_source},
     )
     if processes.is_first():
-        release.write(Path(trainer.output_dir) / "release")
+        out = Path(trainer.output_dir)
+        release.write(out / "release")
+        if dataset.domain == "source":
+            _publish(out, Path(bundle_root), configuration, release.validation)
     trainer.finish()
     logger.info("trained on %d scans; release/ is in the output folder", len(dataset.list().cases))
+
+
+def _publish(
+    out: Path, template: Path, configuration: Mapping[str, Any], validation: Mapping[str, Any]
+) -> None:
+    """Writes `bundle/`, complete for any MONAI tool, whose `models/` is the release.
+
+    The target's bound gets none: it rests on the target's labels and stays at its site.
+    """
+    write_bundle(
+        out / "bundle",
+        template,
+        configuration,
+        released_models(out / "release"),
+        domain="source",
+        eval_metrics={"mean_dice": validation["dice"]["mean"]} if "dice" in validation else None,
+    )
 
 
 def _train_regressor(trainer: SupervisedTrainer) -> ClassRatioRegressor | None:

@@ -16,7 +16,7 @@ from monai_sfda.errors import SettingError
 from monai_sfda.methods.prior_matching import PriorMatching
 from monai_sfda.networks import CrossDomainAutoencoder
 from monai_sfda.settings import read_settings
-from monai_sfda.workflow.bundle_folder import write_bundle
+from monai_sfda.workflow.bundle_folder import adapted_models, write_bundle
 from monai_sfda.workflow.configuration import current_configuration
 from monai_sfda.workflow.paired_job import READ_SOURCE, PairedJob
 from monai_sfda.workflow.run_folder import RunResult, warn_of_finished_run, write_run_folder
@@ -180,7 +180,7 @@ def _train_source_model(
         trainer.describe(),
         fingerprint,
     )
-    write_bundle(folder / "bundle", bundle_root, configuration, folder / UNADAPTED, None, "none")
+    write_bundle(folder / "bundle", bundle_root, configuration, adapted_models(folder / UNADAPTED, None))
     trainer.finish()
 
 

@@ -13,6 +13,7 @@ from monai_sfda.phantom import write_phantoms
 from monai_sfda.phantom.brats import ROOT
 from tests.builders import BUNDLES
 from tests.integration.commands import run_in_process
+from tests.zoo import check_zoo_ready
 
 MODALITY, GRADE = BUNDLES / "brain_brats_modality_sfda", BUNDLES / "brain_brats_grade_sfda"
 # A job of seconds: what it learns does not matter.
@@ -51,6 +52,8 @@ def test_another_modality_is_adapted_to_and_stays_with_the_adapted_bundle(brains
     }
     adapted = json.loads((run / "bundle" / "configs" / "inference.json").read_text(encoding="utf-8"))
     assert adapted["target_modality"] == "t1ce"
+    for bundle in (release.parent / "bundle", run / "bundle"):
+        check_zoo_ready(bundle, tmp_path)
     with pytest.raises(RuntimeError) as caught:
         run_in_process(
             MODALITY,
@@ -66,7 +69,9 @@ def test_another_modality_is_adapted_to_and_stays_with_the_adapted_bundle(brains
 
 
 def test_four_channels_and_regions_from_training_to_masks(brains, tmp_path):
-    _, run = train_and_adapt(GRADE, brains, tmp_path)
+    release, run = train_and_adapt(GRADE, brains, tmp_path)
+    for bundle in (release.parent / "bundle", run / "bundle"):
+        check_zoo_ready(bundle, tmp_path)
     volumes = json.loads((run / "adaptation.json").read_text(encoding="utf-8"))["volumes_ml"]["after"]["1"]
     structures = ("necrotic_non_enhancing_core", "oedema", "enhancing_tumour")
     assert volumes["whole_tumour"] == pytest.approx(sum(volumes[name] for name in structures))

@@ -16,6 +16,7 @@ from monai_sfda.transforms import task_preprocessing
 from monai_sfda.workflow.check import JOBS, check_data
 from tests.builders import BUNDLES
 from tests.integration.commands import run_in_process
+from tests.zoo import check_zoo_ready
 
 HEART = BUNDLES / CARDIAC.bundle
 SAMPLING = {"image_size": 48, "pixel_size_mm": 5.0}
@@ -88,6 +89,8 @@ def test_train_adapt_evaluate_inference(hearts, tmp_path):
     record = json.loads((tmp_path / "adapt" / "adaptation.json").read_text(encoding="utf-8"))
     assert record["method"] == "sfs"
     assert record["target_labels_read"] is False
+    for run in ("train", "adapt"):
+        check_zoo_ready(tmp_path / run / "bundle", tmp_path)
     run_in_process(
         HEART,
         ("train", "evaluate", "small"),

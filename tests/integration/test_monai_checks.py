@@ -13,13 +13,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
-import torch
-from monai.bundle import ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from tests.builders import BUNDLES, REPOSITORY
 from tests.integration.commands import ABDOMEN, QUICK_ADAPT, SAMPLING, run_in_process
+from tests.zoo import SCHEMA, check_source_of_bundle, check_zoo_ready, read_configuration
 
-SCHEMA = REPOSITORY.parent / "shared" / "schema" / "meta_schema_20240725.json"
 NAMES = sorted(p.name for p in BUNDLES.iterdir() if (p / "configs").is_dir())
 
 
@@ -28,9 +27,11 @@ def test_metadata_follows_the_official_schema(name):
     if not SCHEMA.is_file():
         pytest.skip("the official schema is not beside this checkout")
     verify_metadata(meta_file=str(BUNDLES / name / "configs" / "metadata.json"), filepath=str(SCHEMA))
-    metadata = json.loads((BUNDLES / name / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    assert metadata["version"] in metadata["changelog"]
-    assert "not for diagnosis" in metadata["intended_use"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_versions_and_keys_are_those_the_zoo_asks_for(name):
+    check_source_of_bundle(BUNDLES / name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,42 +124,27 @@ def test_adapted_bundle_runs_by_itself_with_stock_monai(adapted, phantoms, tmp_p
     assert len(list((tmp_path / "masks").glob("*_seg.nii.gz"))) == 4
 
 
-def test_adapted_bundle_exports_to_torchscript(adapted, tmp_path):
-    ckpt_export(
-        net_id="network_def",
-        filepath=str(tmp_path / "model.ts"),
-        ckpt_file=str(adapted / "bundle" / "models" / "model.pt"),
-        meta_file=str(adapted / "bundle" / "configs" / "metadata.json"),
-        config_file=str(adapted / "bundle" / "configs" / "inference.json"),
-        key_in_ckpt="",
-    )
-    scripted = torch.jit.load(str(tmp_path / "model.ts"))
-    assert scripted(torch.zeros(1, 3, 64, 64)).shape == (1, 5, 64, 64)
+def test_source_and_adapted_bundles_are_ready_for_the_zoo(source_run, adapted, tmp_path):
+    for run in (source_run, adapted):
+        check_zoo_ready(run / "bundle", tmp_path)
 
 
-def test_adapted_bundle_passes_the_same_checks(adapted):
-    bundle = adapted / "bundle"
-    if SCHEMA.is_file():
-        verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(SCHEMA))
-    assert not (bundle / "configs" / "small.json").exists()
-    verify_net_in_out(
-        net_id="network_def",
-        meta_file=str(bundle / "configs" / "metadata.json"),
-        config_file=str(bundle / "configs" / "inference.json"),
-        device="cpu",
-        n=2,
+def test_models_of_a_source_bundle_are_the_release(source_run, phantoms, tmp_path):
+    """What a source site publishes can be adapted as it is, and segments the source's scans by itself."""
+    bundle = source_run / "bundle"
+    for path in (source_run / "release").iterdir():
+        assert (bundle / "models" / path.name).read_bytes() == path.read_bytes()
+    run_in_process(
+        ABDOMEN,
+        ("adapt", "small"),
+        dataset_dir=phantoms,
+        release=bundle / "models",
+        output_dir=tmp_path / "run",
+        **QUICK_ADAPT | {"max_epochs": 1},
     )
-    workflow = ConfigWorkflow(
-        config_file=str(bundle / "configs" / "inference.json"),
-        workflow_type="infer",
-        logging_file=False,
-        bundle_root=str(bundle),
-    )
-    workflow.initialize()
-    assert workflow.check_properties() == []
-    assert set(torch.load(bundle / "models" / "model.pt", weights_only=True)) == set(
-        torch.load(adapted / "adapted.pt", weights_only=True)
-    )
+    assert (tmp_path / "run" / "adapted.pt").is_file()
+    assert read_configuration(bundle, "inference")["domain"] == "source"
+    assert read_configuration(tmp_path / "run" / "bundle", "inference")["domain"] == "target"
 
 
 SCANS = REPOSITORY.parent / "shared" / "data"

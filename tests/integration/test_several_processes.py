@@ -5,7 +5,9 @@ error.
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -72,6 +74,45 @@ def test_two_processes_train_and_adapt_as_one(phantoms, source_run, tmp_path):
     for name in ("model.pt", "adaptation.json", "report.html", "bundle/configs/multi_gpu_adapt.json"):
         assert (adapt / name).is_file(), name
     assert len(list((adapt / "tensorboard").glob("events*"))) == 1
+
+
+@pytest.mark.long
+def test_two_machines_adapt_as_one_process(phantoms, source_run, tmp_path):
+    """Two torchruns that meet, as docs/how_to_several_gpus.md starts them on two machines; here both are one
+    machine, each with its own folder for temporary files.
+    """
+    settings = {"dataset_dir": phantoms, "release": source_run / "release", **QUICK_ADAPT}
+    out, alone = tmp_path / "together", tmp_path / "alone"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = (
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"),
+        *("--rdzv_id=sfda", "--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{port}"),
+    )
+    words = bundle_command(
+        ABDOMEN, ("adapt", "multi_gpu_adapt", "small"), launcher=launcher, output_dir=out, **settings
+    )
+    machines = []
+    for number in range(2):
+        folder = tmp_path / f"machine{number}"
+        folder.mkdir()
+        machines.append(
+            subprocess.Popen(
+                words,
+                cwd=REPOSITORY,
+                env=os.environ | {"TMPDIR": str(folder)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+            )
+        )
+    texts = [machine.communicate(timeout=540)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], texts
+    run_in_process(ABDOMEN, ("adapt", "small"), output_dir=alone, **settings)
+    same_history(out, alone, rel=1e-3)
+    assert json.loads((out / "adaptation.json").read_text(encoding="utf-8"))["settings"]["processes"] == 2
 
 
 @pytest.mark.parametrize(

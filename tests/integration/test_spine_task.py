@@ -13,6 +13,7 @@ from monai_sfda.phantom import write_phantoms
 from monai_sfda.workflow.check import check_data
 from tests.builders import BUNDLES
 from tests.integration.commands import run_in_process
+from tests.zoo import check_zoo_ready
 
 BUNDLE = BUNDLES / SPINE.bundle
 QUICK = {"max_epochs": 1, "batch_size": 4, "image_size": 32, "pixel_size_mm": 10.0}
@@ -66,6 +67,8 @@ def test_trains_adapts_and_evaluates_between_the_modalities_chosen(
     assert record["method"] == "adaent"
     assert record["modalities"] == {"source": source, "target": target}
     assert record["target_labels_read"] is False
+    for run in ("source", "adapted"):
+        check_zoo_ready(tmp_path / run / "bundle", tmp_path)
     run_in_process(
         BUNDLE,
         ("uda", "small"),

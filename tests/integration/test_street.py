@@ -14,6 +14,7 @@ from monai_sfda.errors import SettingError
 from monai_sfda.phantom import write_phantoms
 from tests.builders import BUNDLES
 from tests.integration.commands import run_in_process
+from tests.zoo import check_zoo_ready
 
 BUNDLE = BUNDLES / STREET.bundle
 SIZE = {"image_size": [32, 64], "batch_size": 4}
@@ -57,6 +58,8 @@ def test_adapt_evaluate_and_segment(streets, release, tmp_path):
     record = json.loads((adapted / "adaptation.json").read_text(encoding="utf-8"))
     assert (record["method"], record["target_labels_read"], record["phantom"]) == ("mas3", False, True)
     assert "volumes_ml" not in record
+    for bundle in (release.parent / "bundle", adapted / "bundle"):
+        check_zoo_ready(bundle, tmp_path)
     assert "unlabelled target picture" in (adapted / "report.html").read_text(encoding="utf-8")
 
     run_in_process(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from monai_sfda.catalog.abdomen import ABDOMEN
 from monai_sfda.catalog.brain import BRAIN_GRADE, BRAIN_MODALITY
 from monai_sfda.catalog.cardiac import CARDIAC
+from monai_sfda.catalog.coding import Code, Coding
 from monai_sfda.catalog.definitions import (
     BACKGROUND,
     IGNORED,
@@ -65,6 +66,8 @@ __all__ = [
     "STREET_SYNTHIA_16",
     "TASKS",
     "Choice",
+    "Code",
+    "Coding",
     "Domain",
     "Intensity",
     "LabelBox",

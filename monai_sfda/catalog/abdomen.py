@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monai_sfda.catalog.coding import LEFT, RIGHT, anatomy
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, Structure, Task
 from monai_sfda.catalog.protocols import OURS, Choice, LabelBox, PublishedProtocol
 
@@ -86,10 +87,10 @@ ABDOMEN = Task(
     title="Abdominal organs, CHAOS MR to BTCV CT",
     bundle="abdomen_chaos_btcv_sfda",
     structures=(
-        Structure("liver", 1, (221, 130, 101), ("10200004", "Liver")),
-        Structure("right_kidney", 2, (90, 180, 220), ("9846003", "Right kidney")),
-        Structure("left_kidney", 3, (70, 110, 210), ("18639004", "Left kidney")),
-        Structure("spleen", 4, (157, 108, 190), ("78961009", "Spleen")),
+        Structure("liver", 1, (221, 130, 101), anatomy("10200004", "Liver")),
+        Structure("right_kidney", 2, (90, 180, 220), anatomy("64033007", "Kidney", RIGHT)),
+        Structure("left_kidney", 3, (70, 110, 210), anatomy("64033007", "Kidney", LEFT)),
+        Structure("spleen", 4, (157, 108, 190), anatomy("78961009", "Spleen")),
     ),
     source=Domain(
         dataset="chaos",

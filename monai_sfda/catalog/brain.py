@@ -5,6 +5,7 @@ Stored labels: 1 necrotic and non-enhancing core, 2 oedema, 4 enhancing tumour (
 
 from __future__ import annotations
 
+from monai_sfda.catalog.coding import BRAIN, NCI_THESAURUS, Coding, lesion
 from monai_sfda.catalog.definitions import (
     Domain,
     Intensity,
@@ -58,6 +59,10 @@ def _of_grade(grade: str, title: str, splits: SeededSplit) -> Domain:
         intensity=_BRAIN,
         channels=("t1", "t1ce", "t2", "flair"),
     )
+
+
+def _lesion_part(value: str, meaning: str) -> Coding:
+    return lesion(value, meaning, NCI_THESAURUS, BRAIN)
 
 
 _PIXEL_SIZE_MM = 240 / 128  # the whole field of view of 240 mm in 128 pixels: nothing is cut off
@@ -114,7 +119,7 @@ BRAIN_MODALITY = Task(
     name="brain_modality",
     title="Whole brain tumour, BraTS T2 to another MR sequence",
     bundle="brain_brats_modality_sfda",
-    structures=(Structure("whole_tumour", 1, (230, 90, 90), ("108369006", "Neoplasm")),),
+    structures=(Structure("whole_tumour", 1, (230, 90, 90), lesion("108369006", "Neoplasm", region=BRAIN)),),
     source=_half("t2", 0),
     target=_half("flair", 1),
     stack_slices=1,
@@ -129,9 +134,11 @@ BRAIN_GRADE = Task(
     title="Brain tumour compartments, BraTS high to low grade",
     bundle="brain_brats_grade_sfda",
     structures=(
-        Structure("necrotic_non_enhancing_core", 1, (230, 90, 90), ("6574001", "Necrosis")),
-        Structure("oedema", 2, (90, 180, 220), ("79654002", "Edema")),
-        Structure("enhancing_tumour", 3, (240, 200, 80), ("108369006", "Neoplasm")),
+        Structure(
+            "necrotic_non_enhancing_core", 1, (230, 90, 90), _lesion_part("C81175", "Non-Enhancing Lesion")
+        ),
+        Structure("oedema", 2, (90, 180, 220), lesion("79654002", "Edema", region=BRAIN)),
+        Structure("enhancing_tumour", 3, (240, 200, 80), _lesion_part("C113842", "Enhancing Lesion")),
     ),
     source=_of_grade("HGG", "BraTS high-grade glioma MR", SeededSplit(0.75, 0.25, 0.0)),
     target=_of_grade("LGG", "BraTS low-grade glioma MR", SeededSplit(0.75, 0.0, 0.25)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from monai_sfda.catalog.coding import anatomy
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, Structure, Task
 from monai_sfda.catalog.protocols import Choice, LabelCentre, PublishedProtocol
 
@@ -90,10 +91,11 @@ CARDIAC = Task(
     title="Heart, MMWHS MR to MMWHS CT",
     bundle="cardiac_mmwhs_sfda",
     structures=(
-        Structure("myocardium", 1, (205, 92, 92), ("74281007", "Myocardium")),
-        Structure("left_atrium", 2, (240, 180, 80), ("82471001", "Left atrium")),
-        Structure("left_ventricle", 3, (90, 150, 220), ("87878005", "Left ventricle")),
-        Structure("ascending_aorta", 4, (110, 190, 120), ("54247002", "Ascending aorta")),
+        # MMWHS draws the myocardium of the left ventricle alone; its code is of CID 12305.
+        Structure("myocardium", 1, (205, 92, 92), anatomy("49848007", "Left Ventricle Myocardium")),
+        Structure("left_atrium", 2, (240, 180, 80), anatomy("82471001", "Left atrium")),
+        Structure("left_ventricle", 3, (90, 150, 220), anatomy("87878005", "Left Ventricle")),
+        Structure("ascending_aorta", 4, (110, 190, 120), anatomy("54247002", "Ascending aorta")),
     ),
     source=Domain(
         dataset="mmwhs",

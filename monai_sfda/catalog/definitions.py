@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from monai_sfda.catalog.coding import Coding
 from monai_sfda.catalog.protocols import PublishedProtocol
 from monai_sfda.errors import SettingError, nearest
 
@@ -23,13 +24,13 @@ class Structure:
         index: its contiguous label, from 1; background is 0. In a task of pictures, which has no background,
             from 0.
         color: red, green, blue in 0..255 for overlays.
-        snomed: SNOMED CT code and meaning, for DICOM segmentations; None for what is no anatomy.
+        coding: coded terms for DICOM segmentations; None for what is no part of a body.
     """
 
     name: str
     index: int
     color: tuple[int, int, int]
-    snomed: tuple[str, str] | None = None
+    coding: Coding | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monai_sfda.catalog.coding import anatomy
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
 from monai_sfda.catalog.protocols import OURS, Choice, PublishedProtocol
 
@@ -65,7 +66,10 @@ SPINE = Task(
     name="spine",
     title="Intervertebral discs, water to in-phase MR",
     bundle="spine_ivdm3seg_sfda",
-    structures=(Structure("intervertebral_disc", 1, (108, 184, 215), ("360499006", "Intervertebral disc")),),
+    structures=(
+        # SNOMED CT itself: the lists of DICOM name the levels of the discs alone
+        Structure("intervertebral_disc", 1, (108, 184, 215), anatomy("360499006", "Intervertebral disc")),
+    ),
     source=_side("wat"),
     target=_side("inn"),
     stack_slices=1,  # AdaEnt trains on single slices

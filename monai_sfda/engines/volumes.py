@@ -22,9 +22,10 @@ from monai_sfda.data.picture import write_label_picture
 from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.scans import ScanDataset
+from monai_sfda.engines.dicom_outputs import DicomSegmentations
 from monai_sfda.engines.inference import SliceStackInferer, segment_scan
 from monai_sfda.engines.progress import progress_bar
-from monai_sfda.errors import DataError, SettingError
+from monai_sfda.errors import DataError, OutputError, SettingError
 from monai_sfda.evaluation.metrics import largest_component
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.networks import SegmentationNetwork
@@ -145,20 +146,31 @@ class VolumeRun:
 class VolumeSegmentation(VolumeRun):
     """Segments every scan of a folder, each on its own grid.
 
-    Writes `<name>_seg.nii.gz` a scan (`<name>_seg.png` a picture), `inference.json` and `cases.csv`. A bad
-    scan does not stop the others: good ones are written, bad ones listed in `inference.json`, and `run` ends
-    with an error that counts them.
+    Writes `<name>_seg.nii.gz` a scan (`<name>_seg.png` a picture), `inference.json` and `cases.csv`; with
+    `dicom_seg` also `<name>_seg.dcm` a DICOM series. A bad scan does not stop the others: good ones are
+    written, bad ones listed in `inference.json`, and `run` ends with an error that counts them.
+
+    Args:
+        dicom_seg: also write DICOM segmentations.
+        arguments: of every run over volumes, see `_VolumeRun`.
     """
+
+    def __init__(self, *arguments: Any, dicom_seg: bool = False, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.dicom_seg = dicom_seg
 
     def run(self) -> dict[str, Any]:
         """Segments all scans; returns what `inference.json` holds.
 
         Raises:
             DataError: at the end, when some scans were bad; the good ones' masks are there.
+            SettingError: when DICOM segmentations are asked for and cannot be had.
+            OutputError: at the end, when some DICOM segmentations could not be written.
         """
         task = self.dataset.task
         suffix = "_seg.png" if task.pictures else "_seg.nii.gz"
         segmenter = self.segmenter()
+        dicom = DicomSegmentations(task, Path(str(self.checkpoint))) if self.dicom_seg else None
         cases = self.dataset.cases
         scans: list[dict[str, Any]] = []
         errors: list[DataError] = []
@@ -180,6 +192,9 @@ class VolumeSegmentation(VolumeRun):
                     else:
                         write_segmentation(mask, segmentation, scan)
                         entry["volume_ml"] = volumes_ml(segmentation, scan, task)
+                    if dicom is not None:
+                        path = self.output_dir / f"{case.name}_seg.dcm"
+                        entry["dicom_seg"] = dicom.write(path, segmentation, scan, case)
                     unlike = doubt(scan.array, task.domain(self.dataset.domain).kind)
                     if unlike is not None:
                         entry["warning"] = unlike
@@ -208,6 +223,15 @@ class VolumeSegmentation(VolumeRun):
                 path=first.path,
                 root=first.root,
                 remedy=first.remedy,
+            )
+        if dicom is not None and dicom.errors:
+            failed = dicom.errors[0]
+            raise OutputError(
+                f"{len(dicom.errors)} of {len(cases)} scans have a NIfTI mask and no DICOM segmentation, the "
+                f"first because {failed.what}",
+                path=failed.path,
+                root=failed.root,
+                remedy=failed.remedy,
             )
         logger.info("segmented %d scans; masks and inference.json are in the output folder", len(cases))
         return result

@@ -135,7 +135,8 @@ def write_run_folder(
     write_atomically(out / "adapted.pt", weights)
     write_atomically(out / "model.pt", weights)
     write_pictures(out / "figures", found.pictures)
-    write_bundle(out / "bundle", bundle_root, configuration, adapted_models(out / "model.pt", release))
+    models = adapted_models(out / "model.pt", release)
+    write_bundle(out / "bundle", bundle_root, configuration, models, method=method.name)
     write_json(out / "adaptation.json", record)
     report_of_run(out)
     logger.info(

@@ -24,6 +24,7 @@ from monai_sfda.data.scan import Scan
 from monai_sfda.data.scans import ScanDataset
 from monai_sfda.engines.inference import SliceStackInferer, segment_scan
 from monai_sfda.engines.progress import progress_bar
+from monai_sfda.engines.reference_scans import ScanComparison
 from monai_sfda.errors import DataError, SettingError
 from monai_sfda.evaluation.metrics import centre_blob, largest_component, score_case
 from monai_sfda.evaluation.summary import summarise, write_metrics, write_summary
@@ -231,6 +232,7 @@ class VolumeSegmentation(_VolumeRun):
         task = self.dataset.task
         suffix = "_seg.png" if task.pictures else "_seg.nii.gz"
         segmenter = self.segmenter()
+        comparison = ScanComparison(task, self.dataset.domain, Path(str(self.checkpoint)))
         cases = self.dataset.cases
         scans: list[dict[str, Any]] = []
         errors: list[DataError] = []
@@ -238,7 +240,8 @@ class VolumeSegmentation(_VolumeRun):
             for done, case in enumerate(cases, start=1):
                 try:
                     scan, _ = self.dataset.read(case)
-                    segmentation = self._segment(segmenter, scan, case)
+                    with comparison.watching(scan, segmenter.network, segmenter.preprocessing):
+                        segmentation = self._segment(segmenter, scan, case)
                 except DataError as error:
                     errors.append(error)
                     scans.append({"case": case.number, "error": error.what, "remedy": error.remedy})
@@ -256,13 +259,14 @@ class VolumeSegmentation(_VolumeRun):
                     if unlike is not None:
                         entry["warning"] = unlike
                         logger.warning("case %d: %s", case.number, unlike)
-                    scans.append(entry)
+                    scans.append(entry | comparison.judge(case.number))
                 progress(done, len(cases))
         result = {
             "task": task.name,
             "domain": self.dataset.domain,
             "labels": task.labels,
             "checkpoint_sha256": file_sha256(Path(str(self.checkpoint))),
+            "compared_with": comparison.to_json(),
             "scans": scans,
             "intended_use": "research; not for diagnosis",
         }
@@ -281,7 +285,11 @@ class VolumeSegmentation(_VolumeRun):
                 root=first.root,
                 remedy=first.remedy,
             )
-        logger.info("segmented %d scans; masks and inference.json are in the output folder", len(cases))
+        logger.info(
+            "segmented %d scans; masks and inference.json are in the output folder\n%s",
+            len(cases),
+            comparison.in_words(),
+        )
         return result
 
     @staticmethod

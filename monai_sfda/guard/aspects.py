@@ -39,7 +39,9 @@ class Aspect:
 
 
 def _logarithm(title: str, unit: str, floor: float, offset: float = _TINY) -> Aspect:
-    return Aspect(title, unit, lambda x: math.log(x + offset), lambda y: math.exp(y) - offset, floor)
+    return Aspect(
+        title, unit, lambda x: math.log(x + offset), lambda y: max(math.exp(y) - offset, 0.0), floor
+    )
 
 
 def _probability(title: str, floor: float) -> Aspect:
@@ -130,9 +132,7 @@ def measure(
         found["early_layers"] = {"scan": float(layers[:half].mean())}
     if half < len(layers):
         found["late_layers"] = {"scan": float(layers[half:].mean())}
-    found["intensities"] = {
-        "scan": float(histogram_distance(profile.histogram, centre.histogram, BIN_WIDTH))
-    }
+    found["intensities"] = {"scan": float(histogram_distance(profile.histogram, centre.histogram, BIN_WIDTH))}
     comparable = (share > 0) & (centre.scans > 0)
     if bool(comparable.any()):
         # An embedding's channel that never varies says nothing, and must not be divided by.

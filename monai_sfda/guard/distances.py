@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
-def gaussian_wasserstein(mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor) -> Tensor:
+def gaussian_wasserstein(
+    mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor
+) -> Tensor:
     """Squared 2-Wasserstein distance of one-dimensional Gaussians, element by element.
 
     W2^2(N(m, v), N(m', v')) = (m - m')^2 + (sqrt v - sqrt v')^2 (Olkin and Pukelsheim 1982, Linear Algebra
@@ -19,7 +20,9 @@ def gaussian_wasserstein(mean: Tensor, variance: Tensor, other_mean: Tensor, oth
     return (mean - other_mean).square() + (variance.sqrt() - other_variance.sqrt()).square()
 
 
-def mean_mahalanobis(mean: Tensor, variance: Tensor, reference_mean: Tensor, reference_variance: Tensor) -> Tensor:
+def mean_mahalanobis(
+    mean: Tensor, variance: Tensor, reference_mean: Tensor, reference_variance: Tensor
+) -> Tensor:
     """Mean over points of the squared Mahalanobis distance to a diagonal Gaussian, divided by its dimension.
 
     E |z - mu|^2_Sigma / D = 1/D sum_d (v_d + (m_d - mu_d)^2) / s_d, from the points' own mean m and variance

@@ -83,9 +83,7 @@ def _deviation(name: str, value: float, level: Level) -> float:
     return max(0.0, away if aspect.is_distance else abs(away)) / level.half_width()
 
 
-def _in_words(
-    name: str, found: Measurements, deviations: Mapping[str, float], reference: Reference
-) -> str:
+def _in_words(name: str, found: Measurements, deviations: Mapping[str, float], reference: Reference) -> str:
     """The aspect's part that is farthest, its value, and what is usual: mean and two standard deviations."""
     aspect = ASPECTS[name]
     part = max(deviations, key=lambda key: deviations[key])
@@ -95,6 +93,11 @@ def _in_words(
     if name in ("volumes", "shares") and not any(found[name].values()):
         return "no pixel of any structure"
     title = aspect.title if part == "scan" else f"{aspect.title}, {part.replace('_', ' ')}"
-    low, high = (max(aspect.back(level.mean + sign * 2 * level.std), 0.0 if not name.startswith("places") else -1e9) for sign in (-1, 1))
+    low, high = (aspect.back(level.mean + sign * 2 * level.std) for sign in (-1, 1))
     unit = f" {aspect.unit}" if aspect.unit else ""
-    return f"{title}: {value:.3g}{unit}, usually {low:.3g} to {high:.3g}"
+    return f"{title}: {_number(value)}{unit}, usually {_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    """Three significant digits, without an exponent for what is large."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

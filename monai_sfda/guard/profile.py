@@ -37,7 +37,7 @@ class ScanProfile:
         histogram: (`BINS`,) shares of the network's input values from `LOWEST` to `HIGHEST`; what lies beyond
             is in the outermost bins.
         class_share: (K,) shares of the predicted classes.
-        class_mean, class_variance: (K, D) of the embeddings that are predicted to be a class; 0 where none is.
+        class_mean, class_variance: (K, D) of the embeddings predicted to be a class; 0 where none is.
         entropy: mean over pixels of -sum_k p_k log p_k, nats.
         confidence: (K,) mean over the pixels of a predicted class of its probability; 0 where there is none.
         centre: (K, 3) mean place of a predicted class along R, A, S in mm from the corner of the field of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -65,9 +66,9 @@ ASPECTS: dict[str, Aspect] = {
     "confidence": _probability("mean confidence where a structure is predicted", 0.3),
     "volumes": _logarithm("predicted volume", "ml", 0.2, offset=1.0),
     "shares": _logarithm("predicted share of the picture", "%", 0.2, offset=0.1),
-    "places_left_right": Aspect("place of the structures from left to right", "mm", floor=4.0),
-    "places_back_front": Aspect("place of the structures from back to front", "mm", floor=4.0),
-    "places_foot_head": Aspect("place of the structures from foot to head", "mm", floor=4.0),
+    "places_left_right": Aspect("way to the right between structures", "mm", floor=5.0),
+    "places_back_front": Aspect("way to the front between structures", "mm", floor=5.0),
+    "places_foot_head": Aspect("way to the head between structures", "mm", floor=5.0),
     "places_rows": Aspect("place of the structures from top to bottom", "%", floor=3.0),
     "places_columns": Aspect("place of the structures from left to right", "%", floor=3.0),
     "extent_left_right": _logarithm("field of view from left to right", "mm", 0.1),
@@ -79,7 +80,7 @@ _PLACES = ("places_left_right", "places_back_front", "places_foot_head")
 _PICTURE_PLACES = ("places_rows", "places_columns")
 _EXTENTS = ("extent_left_right", "extent_back_front", "extent_foot_head")
 Measurements = Mapping[str, Mapping[str, float]]
-"""Aspect to part to value: a structure's name, or `scan` for what has no parts."""
+"""Aspect to part to value: a structure's name, two of them, or `scan` for what has no parts."""
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,19 @@ def measure(
         name: float(share[index]) * size for name, index in structures.items()
     }
     shown = {name: index for name, index in structures.items() if float(share[index]) > 0}
-    if len(shown) > 1:
-        middle = profile.centre[list(shown.values())].mean(0)
-        for axis, aspect in enumerate(_PICTURE_PLACES if pictures else _PLACES):
-            away = (profile.centre[:, axis] - middle[axis]) * (100.0 if pictures else 1.0)
-            found[aspect] = {name: float(away[index]) for name, index in shown.items()}
+    if pictures:
+        for axis, aspect in enumerate(_PICTURE_PLACES):
+            found[aspect] = {name: 100 * float(profile.centre[i, axis]) for name, i in shown.items()}
     if not pictures:
         for axis, aspect in enumerate(_EXTENTS):
             found[aspect] = {"scan": float(extent[axis])}
         found["slice_distance"] = {"scan": profile.slice_mm}
+        # From one structure to another, so that one that is missing moves no other.
+        for axis, aspect in enumerate(_PLACES if len(shown) > 1 else ()):
+            found[aspect] = {
+                f"{first} to {second}": float(
+                    profile.centre[shown[second], axis] - profile.centre[shown[first], axis]
+                )
+                for first, second in combinations(shown, 2)
+            }
     return found

@@ -34,8 +34,9 @@ class RunningMoments:
         z = points.double()
         if classes is None:
             count = torch.full_like(self.count, z.shape[0])
-            variance, mean = torch.var_mean(z, dim=0, correction=0, keepdim=True)
-            scatter = variance * z.shape[0]
+            # Two passes: several times faster on the CPU than torch.var_mean over the first axis.
+            mean = z.mean(0, keepdim=True)
+            scatter = (z - mean).square().sum(0, keepdim=True)
         else:
             member = torch.nn.functional.one_hot(classes.long(), len(self.count)).double()
             count = member.sum(0)

@@ -19,7 +19,7 @@ from monai_sfda.networks.batchnorm import keeps_statistics
 from monai_sfda.transforms import SliceGrid
 
 # Positions of a slice that are looked at, at most: a regular grid of them, for speed.
-POSITIONS = 4096
+POSITIONS = 1024
 BINS, LOWEST, HIGHEST = 64, -4.0, 4.0
 BIN_WIDTH = (HIGHEST - LOWEST) / BINS
 

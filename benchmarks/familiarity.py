@@ -157,7 +157,7 @@ def kinds(
 
     rng = np.random.default_rng(SEED)
     found: dict[str, Callable[[], Scans]] = {
-        OWN: lambda: own(4 * most),
+        OWN: lambda: own(6 * most),
         f"other domain ({task.target.title})": lambda: scans_of(
             task, "target", data, ("test", "train"), most
         ),
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--others", default="abdomen,cardiac,brain_modality,spine", help="other body parts")
     parser.add_argument("--subjects", type=int, default=16, help="phantom subjects a domain")
     parser.add_argument(
-        "--scans", type=int, default=4, help="scans of each kind; four times as many own ones"
+        "--scans", type=int, default=3, help="scans of each kind; six times as many own ones"
     )
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -9,11 +10,13 @@ from typing import Any
 
 from monai_sfda.guard.aspects import ASPECTS, Measurements, measure
 from monai_sfda.guard.profile import ScanProfile
-from monai_sfda.guard.reference import Level, Reference
+from monai_sfda.guard.reference import SMALLEST_STD, Level, Reference
 
 FAMILIAR, UNUSUAL, UNLIKE = "familiar", "unusual", "unlike"
 UNUSUAL_FROM, UNLIKE_FROM = 1.0, 2.0
 _MOST_REASONS = 4
+_FARTHEST = 1000.0
+"""A deviation beyond this, or one that is no number, counts as this: JSON has no infinity."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def compare(
 def _deviation(name: str, value: float, level: Level) -> float:
     aspect = ASPECTS[name]
     away = aspect.scale(value) - level.mean
-    return max(0.0, away if aspect.is_distance else abs(away)) / level.half_width()
+    deviation = max(0.0, away if aspect.is_distance else abs(away)) / level.half_width()
+    return min(deviation, _FARTHEST) if math.isfinite(away) else _FARTHEST
 
 
 def _in_words(name: str, found: Measurements, deviations: Mapping[str, float], reference: Reference) -> str:
@@ -89,7 +93,7 @@ def _in_words(name: str, found: Measurements, deviations: Mapping[str, float], r
     part = max(deviations, key=lambda key: deviations[key])
     value, level = found[name][part], reference.levels[name][part]
     if aspect.is_distance:
-        return f"{aspect.title}: {value / level.mean:.1f} times as far as usual"
+        return f"{aspect.title}: {value / max(level.mean, SMALLEST_STD):.1f} times as far as usual"
     if name in ("volumes", "shares") and not any(found[name].values()):
         return "no pixel of any structure"
     title = aspect.title if part == "scan" else f"{aspect.title}, {part.replace('_', ' ')}"

@@ -57,11 +57,6 @@ class ScanProfile:
     extent: Tensor
     slice_mm: float
 
-    @property
-    def dimension(self) -> int:
-        """D of the embedding."""
-        return int(self.class_mean.shape[1])
-
 
 class ScanObserver:
     """Gathers a scan's profile from the forward passes of its segmentation; no pass of its own.
@@ -93,18 +88,13 @@ class ScanObserver:
         self._entropy = RunningMoments(1, 1, device)
         self._histogram = torch.zeros(BINS, dtype=torch.float64, device=device)
         self._slices = 0
-        axes = [axis for axis in range(3) if axis != grid.slice_axis]
-        steps, sizes = [0.0, 0.0, 0.0], [grid.sampled_shape[0], grid.sampled_shape[1], grid.num_slices]
-        for axis, pixel in zip((*axes, grid.slice_axis), (*grid.pixel_mm, grid.slice_mm), strict=True):
-            steps[axis] = pixel
-        self._axes = (*axes, grid.slice_axis)
-        lengths = [steps[axis] * size for axis, size in zip(self._axes, sizes, strict=True)]
-        self._extent = torch.zeros(3, dtype=torch.float64)
-        self._extent[list(self._axes)] = torch.tensor(lengths, dtype=torch.float64)
-        if not sized:
-            steps = [step / length for step, length in zip(steps, self._extent.tolist(), strict=True)]
-            self._extent = torch.ones(3, dtype=torch.float64)
-        self._steps = steps
+        rows, columns = (axis for axis in range(3) if axis != grid.slice_axis)
+        self._axes = (rows, columns, grid.slice_axis)
+        steps, counts = torch.zeros(2, 3, dtype=torch.float64)
+        steps[list(self._axes)] = torch.tensor([*grid.pixel_mm, grid.slice_mm], dtype=torch.float64)
+        counts[list(self._axes)] = torch.tensor([*grid.sampled_shape, grid.num_slices], dtype=torch.float64)
+        self._extent = steps * counts if sized else torch.ones(3, dtype=torch.float64)
+        self._steps = (self._extent / counts).tolist()
 
     @contextmanager
     def watching(self) -> Iterator[None]:

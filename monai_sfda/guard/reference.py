@@ -18,6 +18,8 @@ from monai_sfda.release import MINIMUM_SUBJECTS
 
 CONFIDENCE = 0.999
 """One more scan of the same kind lies within the interval of an aspect with this probability."""
+SMALLEST_STD = 1e-6
+"""Of scans that differ in nothing at all."""
 _DIGITS = 6
 
 
@@ -159,7 +161,8 @@ def fit_reference(
         for aspect, parts in measure(profile, Centre.of(others), labels, pictures=pictures).items():
             for part, value in parts.items():
                 scaled = ASPECTS[aspect].scale(value)
-                values.setdefault(aspect, {}).setdefault(part, []).append((subject, scaled))
+                if math.isfinite(scaled):
+                    values.setdefault(aspect, {}).setdefault(part, []).append((subject, scaled))
     levels = {
         aspect: {part: _level(aspect, found) for part, found in parts.items() if _enough(found)}
         for aspect, parts in values.items()
@@ -189,7 +192,7 @@ def _level(aspect: str, found: Sequence[tuple[str, float]]) -> Level:
     numbers = torch.tensor([value for _, value in found], dtype=torch.float64)
     mean, std = float(numbers.mean()), float(numbers.std())
     floor = ASPECTS[aspect].floor * (mean if ASPECTS[aspect].is_distance else 1.0)
-    return Level(mean, max(std, floor), len({subject for subject, _ in found}))
+    return Level(mean, max(std, floor, SMALLEST_STD), len({subject for subject, _ in found}))
 
 
 def _rounded(value: float) -> float:

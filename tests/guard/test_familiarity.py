@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,20 @@ def test_a_removed_kidney_makes_no_stranger(known):
 def test_statistics_nearer_than_usual_are_not_unusual(known):
     found = compare(replace(profile(500), layer_distances=torch.zeros(4).double()), known, LABELS)
     assert found.aspects["early_layers"] == 0
+
+
+def test_what_is_no_number_is_unlike_and_still_json(known):
+    broken = replace(profile(500), entropy=float("nan"))
+    found = compare(broken, known, LABELS)
+    assert found.verdict == "unlike"
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["score"] == 1000
+
+
+def test_scans_that_are_all_the_same_make_a_reference():
+    same = [profile(0)] * 3
+    known = fit_reference(same, list("abc"), LABELS, domain="source", scans="training")
+    assert compare(same[0], known, LABELS).verdict == "familiar"
+    assert compare(replace(same[0], histogram=same[0].histogram.flip(0)), known, LABELS).verdict == "unlike"
 
 
 def test_a_network_without_batch_norm_is_compared_by_the_rest():

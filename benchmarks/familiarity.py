@@ -243,9 +243,7 @@ def main() -> None:
     parser.add_argument("--tasks", default="abdomen,spine", help="by comma")
     parser.add_argument("--others", default="abdomen,cardiac,brain_modality,spine", help="other body parts")
     parser.add_argument("--subjects", type=int, default=16, help="phantom subjects a domain")
-    parser.add_argument(
-        "--scans", type=int, default=3, help="scans of each kind; six times as many own ones"
-    )
+    parser.add_argument("--scans", type=int, default=3, help="scans of each kind; six times as many own ones")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[Row] = []

@@ -112,6 +112,18 @@ def test_places_are_the_bodys_whatever_the_storage(codes, slice_axis):
     np.testing.assert_allclose(found.extent.numpy(), np.abs(affine[:3, :3]) @ np.array(shape))
 
 
+def test_a_picture_has_places_in_shares_and_no_size():
+    picture = np.full((3, 20, 40, 1), -1.0, np.float32)
+    picture[:, 10:, :20] = 3.0
+    preprocessing = Preprocessing(2, None, 1, PLAIN.intensity, plane_size=(20, 40))
+    scan, inferer = Scan(picture, np.eye(4)), SliceStackInferer(1)
+    found = profile_scan(
+        scan, threshold_network(), preprocessing, inferer, torch.device("cpu"), pictures=True
+    )
+    torch.testing.assert_close(found.centre[1], torch.tensor([0.75, 0.25, 0.5]).double())
+    assert found.extent.tolist() == [1, 1, 1]
+
+
 def test_a_network_without_batch_norm_has_no_distances_of_layers():
     network = SegmentationNetwork(nn.Conv2d(3, 2, 1), embedding_channels=2, num_classes=3).eval()
     found = profile(network, blocks())

@@ -67,11 +67,12 @@ def reference_of_scans(
     device: torch.device,
     *,
     scans: str,
+    together: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reference | None:
     """The reference of a list of scans, of at most `MOST_SCANS` evenly spaced ones.
 
-    No label is read. Several processes take turns at the scans; each gets the reference of all.
+    No label is read.
 
     Args:
         cases: scans that the model may know.
@@ -79,6 +80,8 @@ def reference_of_scans(
         network: the model, on `device`; put into evaluation mode.
         preprocessing, inferer, device: as in inference.
         scans: which they are, in words.
+        together: whether all processes call this; they take turns at the scans then, and each gets the
+            reference of all.
         progress: called with (scans done, scans in all).
 
     Returns:
@@ -96,7 +99,9 @@ def reference_of_scans(
     chosen = [
         cases[i * len(cases) // min(len(cases), MOST_SCANS)] for i in range(min(len(cases), MOST_SCANS))
     ]
-    mine = list(enumerate(chosen))[processes.rank() :: processes.count()]
+    mine = list(enumerate(chosen))
+    if together:
+        mine = mine[processes.rank() :: processes.count()]
     found: list[tuple[int, ScanProfile]] = []
     for done, (place, case) in enumerate(mine, start=1):
         scan, _ = read_case(case, task, domain, with_label=False)
@@ -104,7 +109,8 @@ def reference_of_scans(
         found.append((place, profile))
         if progress is not None:
             progress(done, len(mine))
-    everyone = dict(pair for of_process in processes.gather(found) for pair in of_process)
+    gathered = processes.gather(found) if together else [found]
+    everyone = dict(pair for of_process in gathered for pair in of_process)
     return fit_reference(
         [everyone[place] for place in range(len(chosen))],
         [case.subject for case in chosen],

@@ -116,7 +116,8 @@ def measure(
 ) -> Measurements:
     """A scan's values in every aspect that it has, in their own units.
 
-    A network without batch norm has no statistics of layers, a structure that is not predicted no place.
+    Distances are roots of what is squared: they grow with a shift as it grows. A network without batch norm
+    has no statistics of layers, a structure that is not predicted no place.
 
     Args:
         profile: of the scan.
@@ -130,9 +131,9 @@ def measure(
     half = (len(layers) + 1) // 2
     found: dict[str, dict[str, float]] = {}
     if half:
-        found["early_layers"] = {"scan": float(layers[:half].mean())}
+        found["early_layers"] = {"scan": math.sqrt(float(layers[:half].mean()))}
     if half < len(layers):
-        found["late_layers"] = {"scan": float(layers[half:].mean())}
+        found["late_layers"] = {"scan": math.sqrt(float(layers[half:].mean()))}
     found["intensities"] = {"scan": float(histogram_distance(profile.histogram, centre.histogram, BIN_WIDTH))}
     comparable = (share > 0) & (centre.scans > 0)
     if bool(comparable.any()):
@@ -140,7 +141,7 @@ def measure(
         variance = centre.class_variance
         variance = variance.maximum(1e-3 * variance.mean(1, keepdim=True)).clamp_min(1e-12)
         distance = mean_mahalanobis(profile.class_mean, profile.class_variance, centre.class_mean, variance)
-        found["embeddings"] = {"scan": float(distance[comparable].mean())}
+        found["embeddings"] = {"scan": math.sqrt(float(distance[comparable].mean()))}
     found["entropy"] = {"scan": profile.entropy}
     indices = list(structures.values())
     predicted = float(share[indices].sum())

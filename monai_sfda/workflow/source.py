@@ -159,6 +159,7 @@ def _reference_scans(
             segmenter.inferer,
             segmenter.device,
             scans=scans,
+            together=True,
             progress=progress,
         )
     return None if reference is None else reference.to_json()

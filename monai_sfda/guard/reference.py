@@ -36,6 +36,14 @@ class Level:
     std: float
     subjects: int
 
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Level:
+        """Reads a level of `release.json`; a `ValueError` for what no interval can be made of."""
+        level = Level(float(data["mean"]), float(data["std"]), int(data["subjects"]))
+        if not (math.isfinite(level.mean) and level.std > 0 and level.subjects >= MINIMUM_SUBJECTS):
+            raise ValueError(f"a level of {level.subjects} subjects with standard deviation {level.std}")
+        return level
+
     def half_width(self) -> float:
         """Half of the interval in which one more value of the same normal distribution lies.
 
@@ -121,10 +129,7 @@ class Reference:
                 torch.tensor(known, dtype=torch.float64),
             ),
             levels={
-                aspect: {
-                    part: Level(float(level["mean"]), float(level["std"]), int(level["subjects"]))
-                    for part, level in parts.items()
-                }
+                aspect: {part: Level.from_json(level) for part, level in parts.items()}
                 for aspect, parts in data["levels"].items()
                 if aspect in ASPECTS
             },

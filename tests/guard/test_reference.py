@@ -118,3 +118,11 @@ def test_json_holds_aggregates_alone_and_comes_back():
     for value in vars(profile(0)).values():
         single = torch.as_tensor(value).flatten().tolist()
         assert not any(f"{x:.6g}" in text for x in single if x not in (0.0, 1.0, 5.0))
+
+
+@pytest.mark.parametrize("damage", [{"std": 0.0}, {"subjects": 1}, {"mean": float("nan")}])
+def test_a_damaged_level_is_refused(damage):
+    data = reference().to_json()
+    data["levels"]["entropy"]["scan"] |= damage
+    with pytest.raises(ValueError, match="level of"):
+        Reference.from_json(data)

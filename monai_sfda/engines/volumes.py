@@ -25,6 +25,7 @@ from monai_sfda.data.scans import ScanDataset
 from monai_sfda.engines.dicom_outputs import DicomSegmentations
 from monai_sfda.engines.inference import SliceStackInferer, segment_scan
 from monai_sfda.engines.progress import progress_bar
+from monai_sfda.engines.reference_scans import ScanComparison
 from monai_sfda.errors import DataError, OutputError, SettingError
 from monai_sfda.evaluation.metrics import largest_component
 from monai_sfda.files import write_atomically, write_json
@@ -171,6 +172,7 @@ class VolumeSegmentation(VolumeRun):
         suffix = "_seg.png" if task.pictures else "_seg.nii.gz"
         segmenter = self.segmenter()
         dicom = DicomSegmentations(task, Path(str(self.checkpoint))) if self.dicom_seg else None
+        comparison = ScanComparison(task, self.dataset.domain, Path(str(self.checkpoint)))
         cases = self.dataset.cases
         scans: list[dict[str, Any]] = []
         errors: list[DataError] = []
@@ -178,7 +180,8 @@ class VolumeSegmentation(VolumeRun):
             for done, case in enumerate(cases, start=1):
                 try:
                     scan, _ = self.dataset.read(case)
-                    segmentation = self._segment(segmenter, scan, case)
+                    with comparison.watching(scan, segmenter.network, segmenter.preprocessing):
+                        segmentation = self._segment(segmenter, scan, case)
                 except DataError as error:
                     errors.append(error)
                     scans.append({"case": case.number, "error": error.what, "remedy": error.remedy})
@@ -199,13 +202,14 @@ class VolumeSegmentation(VolumeRun):
                     if unlike is not None:
                         entry["warning"] = unlike
                         logger.warning("case %d: %s", case.number, unlike)
-                    scans.append(entry)
+                    scans.append(entry | comparison.judge(case.number))
                 progress(done, len(cases))
         result = {
             "task": task.name,
             "domain": self.dataset.domain,
             "labels": task.labels,
             "checkpoint_sha256": file_sha256(Path(str(self.checkpoint))),
+            "compared_with": comparison.to_json(),
             "scans": scans,
             "intended_use": "research; not for diagnosis",
         }
@@ -224,6 +228,11 @@ class VolumeSegmentation(VolumeRun):
                 root=first.root,
                 remedy=first.remedy,
             )
+        logger.info(
+            "segmented %d scans; masks and inference.json are in the output folder\n%s",
+            len(cases),
+            comparison.in_words(),
+        )
         if dicom is not None and dicom.errors:
             failed = dicom.errors[0]
             raise OutputError(
@@ -233,7 +242,6 @@ class VolumeSegmentation(VolumeRun):
                 root=failed.root,
                 remedy=failed.remedy,
             )
-        logger.info("segmented %d scans; masks and inference.json are in the output folder", len(cases))
         return result
 
     @staticmethod

@@ -67,7 +67,7 @@ SPINE = Task(
     title="Intervertebral discs, water to in-phase MR",
     bundle="spine_ivdm3seg_sfda",
     structures=(
-        # SNOMED CT itself: the lists of DICOM name the levels of the discs alone
+        # second-hand, from two public mappings: the lists of DICOM name the levels of the discs alone
         Structure("intervertebral_disc", 1, (108, 184, 215), anatomy("360499006", "Intervertebral disc")),
     ),
     source=_side("wat"),

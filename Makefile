@@ -23,7 +23,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.all: $(VENV)/.base
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[benchmark,label,test]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[benchmark,dicom,label,test]'
 	touch $@
 
 env: $(VENV)/.all

@@ -99,6 +99,8 @@ class Release:
         training: settings of the run that made it, without paths.
         versions: of the packages that made it.
         modalities: by domain, what the data sets call them; empty in a release of an earlier version.
+        reference_scans: what the scans that the model knows are like, as `guard.Reference` writes it; None in
+            a release of an earlier version or of too few subjects.
         sha256: of the manifest, which holds those of all other files; identifies the release.
         model_sha256: of the weights file as it was read; empty for a release that was not read from a folder.
     """
@@ -116,6 +118,7 @@ class Release:
     training: dict[str, Any]
     versions: dict[str, str] = field(default_factory=package_versions)
     modalities: dict[str, str] = field(default_factory=dict)
+    reference_scans: dict[str, Any] | None = field(default=None, repr=False)
     class_ratio_regressor: ClassRatioRegressor | None = field(default=None, repr=False)
     sha256: str = ""
     model_sha256: str = ""
@@ -158,6 +161,7 @@ class Release:
                     "warnings": list(self.prototypes.warnings),
                 },
                 "validation": self.validation,
+                "reference_scans": self.reference_scans,
                 "training": self.training,
                 "versions": self.versions,
                 "minimum_subjects": MINIMUM_SUBJECTS,
@@ -218,6 +222,7 @@ class Release:
                 training=manifest["training"],
                 versions=manifest["versions"],
                 modalities={str(k): str(v) for k, v in manifest.get("modalities", {}).items()},
+                reference_scans=manifest.get("reference_scans"),
                 class_ratio_regressor=None
                 if definition is None
                 else _read_regressor(definition, folder / CLASS_RATIO),

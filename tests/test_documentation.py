@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from monai_sfda.catalog import TASKS
 from monai_sfda.methods import METHODS
 from monai_sfda.workflow.configuration import TOP_LEVEL_KEYS
 from tests.builders import REPOSITORY
@@ -21,6 +22,19 @@ PAGES = sorted(
 def test_relative_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_protocols_page_has_every_choice_with_its_source_and_every_split():
+    text = (REPOSITORY / "docs" / "protocols.md").read_text(encoding="utf-8")
+    for task in TASKS.values():
+        for protocol in task.protocols:
+            assert f"`{protocol.name}`, {protocol.paper}" in text
+            for row in protocol.choices:
+                assert f"| {row.of} | {row.choice} | {row.source} |" in text, row
+            assert [name for name in protocol.distances if f"| `{name}` |" not in text] == []
+        for name in ("source", "target"):
+            side = task.domain(name)
+            assert f"| `{task.name}` | {name} | {side.title} | {side.split_source} |" in text
 
 
 def test_reference_names_every_key():

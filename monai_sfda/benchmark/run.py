@@ -43,6 +43,7 @@ ANALYSES: dict[str, Callable[[Experiment, Sequence[Arm]], Analysis]] = {
 }
 
 SUPERVISED = "supervised"  # the word of --methods for the bound
+PROTOCOL = "protocol"
 # What the benchmark gives its steps by itself.
 OWN_KEYS = (
     *("task", "bundle_root", "dataset_dir", "datalist", "output_dir", "seed", "domain", "split"),
@@ -63,7 +64,7 @@ class Benchmark:
         datalist: its list instead of the official layout.
         bundles: folder that holds the bundles.
         full_size: the bundle's own configuration, without `small.json`.
-        overrides: further settings of every command.
+        overrides: further settings of every command; `protocol` is that of the evaluations alone.
         record: folder that takes the tables and figures too.
     """
 
@@ -91,6 +92,12 @@ class Benchmark:
         parts += ["--full-size"] if self.full_size else []
         parts += [f"--set {name}={value}" for name, value in self.public_overrides().items()]
         return " ".join(parts)
+
+    @property
+    def protocol(self) -> str | None:
+        """The published protocol asked for; None for the task's own."""
+        found = find_task(self.task).published_protocol(self.overrides.get(PROTOCOL))
+        return None if found is None else found.name
 
     def public_overrides(self) -> dict[str, str]:
         """The overrides as they may be published: of a path, the last part."""
@@ -166,7 +173,8 @@ def run_benchmark(
         if benchmark.record is not None:
             _write(benchmark.record, content, figures.get(ablation.name))
         kind = "phantoms" if content["phantom"] else "not for diagnosis"
-        console.print(as_terminal(f"{ablation.title} ({benchmark.task}, {kind})", content["rows"]))
+        about = f"{benchmark.task}, {kind}, protocol {content['rows'][0]['protocol']}"
+        console.print(as_terminal(f"{ablation.title} ({about})", content["rows"]))
         console.print(f"the paper, on its own data: {ablation.paper}", highlight=False, markup=False)
     console.print(f"tables and figures: {benchmark.out / 'results'}", highlight=False, markup=False)
     return contents
@@ -175,6 +183,7 @@ def run_benchmark(
 def _check(benchmark: Benchmark, ablations: Sequence[Ablation]) -> None:
     """Refuses what would fail after hours."""
     bundle = find_bundle(find_task(benchmark.task), benchmark.bundles)
+    find_task(benchmark.task).published_protocol(benchmark.overrides.get(PROTOCOL))
     for arm in (arm for ablation in ablations for arm in ablation.arms):
         if not (bundle / "configs" / arm.configuration).is_file():
             raise SettingError(
@@ -220,7 +229,8 @@ def _experiment(benchmark: Benchmark, seed: int, arms: Sequence[Arm], announce: 
         arms=arms,
         bundles=benchmark.bundles,
         configs=() if benchmark.full_size else ("small.json",),
-        common={**datalist, **benchmark.overrides},
+        common=datalist | {name: value for name, value in benchmark.overrides.items() if name != PROTOCOL},
+        protocol=benchmark.protocol,
         announce=announce,
         prepare=phantoms,
     )
@@ -249,7 +259,8 @@ def _results(experiment: Experiment, ablation: Ablation) -> tuple[list[Row], byt
         experiment.announce,
     )
     analysis = Analysis.read(folder)
-    return [row | {"measures": analysis.measures.get(row["title"], {})} for row in rows], analysis.figure
+    measured = [row | {"measures": row["measures"] | analysis.measures.get(row["title"], {})} for row in rows]
+    return measured, analysis.figure
 
 
 def _content(
@@ -258,7 +269,7 @@ def _content(
     device = experiment.device()
     names = {"processor": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}
     return {
-        "name": ablation.name,
+        "name": ablation.name if benchmark.protocol is None else f"{ablation.name}_{benchmark.protocol}",
         "title": f"{ablation.title} ({find_task(benchmark.task).title})",
         "task": benchmark.task,
         "shows": ablation.shows,
@@ -285,7 +296,7 @@ def _write(folder: Path, content: dict[str, Any], figure: bytes | None) -> None:
             | {s: entry["per_seed"] for s, entry in row["dice_per_structure"].items()}
             for row in content["rows"]
         }
-        kind = ", phantoms" if content["phantom"] else ""
+        kind = (", phantoms" if content["phantom"] else "") + f", protocol {content['rows'][0]['protocol']}"
         figure = spread_over_seeds(results, heading=content["title"] + kind)
     write_atomically(folder / f"{name}.png", figure)
     write_atomically(folder / f"{name}.md", as_markdown(content).encode())

@@ -26,8 +26,8 @@ def over_seeds(per_seed: Mapping[int, Sequence[Row]]) -> list[Row]:
     Returns:
         Rows with `title`, `seeds`, `dice`, `assd_mm`, `gap_closed`, `seconds` and every measure as
         `{"mean", "std", "n", "per_seed"}`, `dice_per_structure` and `dice_per_region` with such an entry
-        each, `assd_left_out` (organs of cases, in all), `peak_memory_bytes` (the highest), `cases` (of the
-        first seed).
+        each, `assd_left_out` (organs of cases, in all), `peak_memory_bytes` (the highest), `cases` and
+        `protocol` (of the first seed).
     """
     columns = list(zip(*per_seed.values(), strict=True))
     return [_combine(rows) for rows in columns]
@@ -48,6 +48,7 @@ def _combine(rows: Sequence[Row]) -> Row:
         "assd_left_out": sum(row["assd_left_out"] for row in rows),
         "peak_memory_bytes": max(peaks) if peaks else None,
         "cases": first["cases"],
+        "protocol": first["protocol"],
         "measures": {
             name: _spread([row.get("measures", {}).get(name) for row in rows]) for name in sorted(measures)
         },
@@ -148,7 +149,7 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         else "Research results, not for diagnosis.",
         f"{content['configuration']}, seed{'s' if len(content['seeds']) > 1 else ''} {seeds},",
         f"{cases} target test case{'s' if cases > 1 else ''} a seed that no training or adaptation has seen,",
-        "whole volumes.",
+        f"evaluation protocol `{content['rows'][0]['protocol']}`.",
         f"Made by `{content['command']}`.",
     ]
     notes = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 from monai_sfda.catalog.abdomen import ABDOMEN
 from monai_sfda.catalog.brain import BRAIN_GRADE, BRAIN_MODALITY
 from monai_sfda.catalog.cardiac import CARDIAC
+from monai_sfda.catalog.coding import Code, Coding
 from monai_sfda.catalog.definitions import (
     BACKGROUND,
     IGNORED,
@@ -21,6 +22,7 @@ from monai_sfda.catalog.definitions import (
     Task,
     without_background,
 )
+from monai_sfda.catalog.protocols import Choice, LabelBox, LabelCentre, PublishedProtocol
 from monai_sfda.catalog.soft_tissue import SOFT_TISSUE
 from monai_sfda.catalog.spine import SPINE
 from monai_sfda.catalog.street import STREET, STREET_SYNTHIA_13, STREET_SYNTHIA_16
@@ -63,9 +65,15 @@ __all__ = [
     "STREET_SYNTHIA_13",
     "STREET_SYNTHIA_16",
     "TASKS",
+    "Choice",
+    "Code",
+    "Coding",
     "Domain",
     "Intensity",
+    "LabelBox",
+    "LabelCentre",
     "LabelRange",
+    "PublishedProtocol",
     "Region",
     "SeededSplit",
     "Structure",

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from monai_sfda.catalog.coding import Coding
+from monai_sfda.catalog.protocols import PublishedProtocol
 from monai_sfda.errors import SettingError, nearest
 
 BACKGROUND = "background"
@@ -22,13 +24,13 @@ class Structure:
         index: its contiguous label, from 1; background is 0. In a task of pictures, which has no background,
             from 0.
         color: red, green, blue in 0..255 for overlays.
-        snomed: SNOMED CT code and meaning, for DICOM segmentations; None for what is no anatomy.
+        coding: coded terms for DICOM segmentations; None for what is no part of a body.
     """
 
     name: str
     index: int
     color: tuple[int, int, int]
-    snomed: tuple[str, str] | None = None
+    coding: Coding | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ class Task:
         phantoms: name of its phantoms (`PHANTOM_TASKS`), where several tasks share them; None: the task's.
         pictures: colour pictures instead of scans. A picture is one slice of three channels without a size in
             mm, resampled to the network's size whatever its own; every pixel has a class or is ignored.
+        protocols: how papers evaluated on the target, beside `own_protocol`.
     """
 
     name: str
@@ -221,6 +224,29 @@ class Task:
         return self.phantoms or self.name
 
     pictures: bool = False
+    protocols: tuple[PublishedProtocol, ...] = ()
+
+    @property
+    def own_protocol(self) -> str:
+        """How it is evaluated by default: whole volumes one by one, or all pictures' pixels together."""
+        return "pooled_pixels" if self.pictures else "whole_volume"
+
+    def published_protocol(self, name: str | None) -> PublishedProtocol | None:
+        """The published protocol of that name; None for `own_protocol` and for None.
+
+        Raises:
+            SettingError: when the task has no such protocol; the message lists the nearest.
+        """
+        if name is None or name == self.own_protocol:
+            return None
+        found = {protocol.name: protocol for protocol in self.protocols}
+        if name not in found:
+            known = nearest(str(name), (self.own_protocol, *found))
+            none = "" if found else f"; no paper evaluated on task '{self.name}'"
+            raise SettingError(
+                f"evaluation protocol '{name}' is unknown", remedy=f"use {' or '.join(known)}{none}"
+            )
+        return found[name]
 
     @property
     def labels(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monai_sfda.catalog.coding import lesion
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, Structure, Task
 
 _IBSI_LABELS = (LabelRange(1, 1, 1),)
@@ -10,7 +11,7 @@ SOFT_TISSUE = Task(
     name="soft_tissue",
     title="Soft-tissue sarcoma, CT to T1-weighted MR",
     bundle="soft_tissue_ibsi_sfda",
-    structures=(Structure("tumour", 1, (230, 90, 90), ("108369006", "Neoplasm")),),
+    structures=(Structure("tumour", 1, (230, 90, 90), lesion("108369006", "Neoplasm")),),
     source=Domain(
         dataset="ibsi",
         modality="CT",

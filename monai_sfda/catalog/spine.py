@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from monai_sfda.catalog.coding import anatomy
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
+from monai_sfda.catalog.protocols import OURS, Choice, PublishedProtocol
 
 _MODALITIES = {
     "wat": "IVDM3Seg water",
@@ -33,13 +35,44 @@ def _side(modality: str) -> Domain:
     )
 
 
+_ADAENT = PublishedProtocol(
+    name="paper",
+    paper="AdaEnt (Bateson et al.)",
+    distances=("hd_slice_pixel", "hd_row_pixel"),
+    choices=(
+        Choice(
+            "scored at", "transverse slices, each pixel as scanned", "Section 3.1: no other pre-processing"
+        ),
+        Choice("slices", "all of a scan, with or without discs", "second-hand: the published code"),
+        Choice("Dice", "of volumes, one by one", "second-hand: the published code (dice3d)"),
+        Choice(
+            "Hausdorff",
+            "of transverse slices, in pixels, mean over the slices that show discs in both, then over scans "
+            "(`hd_slice_pixel`)",
+            "Table 1 has the unit; which slices: ours, as it is undefined for others",
+        ),
+        Choice(
+            "Hausdorff of rows",
+            "what the published code computes under that name, and what may explain printed values of about "
+            "one pixel: rows of the mask taken for points, mean over all slices (`hd_row_pixel`)",
+            "second-hand: the published code (numpy_haussdorf)",
+        ),
+        Choice("largest component", "not kept alone", OURS),
+        Choice("subjects", "the paper tests on 3 of 16 sets, which it does not name", "Section 3.1"),
+    ),
+)
+
 SPINE = Task(
     name="spine",
     title="Intervertebral discs, water to in-phase MR",
     bundle="spine_ivdm3seg_sfda",
-    structures=(Structure("intervertebral_disc", 1, (108, 184, 215), ("360499006", "Intervertebral disc")),),
+    structures=(
+        # SNOMED CT itself: the lists of DICOM name the levels of the discs alone
+        Structure("intervertebral_disc", 1, (108, 184, 215), anatomy("360499006", "Intervertebral disc")),
+    ),
     source=_side("wat"),
     target=_side("inn"),
     stack_slices=1,  # AdaEnt trains on single slices
     pixel_size_mm=1.25,
+    protocols=(_ADAENT,),
 )

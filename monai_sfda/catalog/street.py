@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from monai_sfda.catalog.definitions import Domain, Intensity, LabelRange, SeededSplit, Structure, Task
+from monai_sfda.catalog.protocols import OURS, Choice, PublishedProtocol
 
 #: Class, its Cityscapes id, its SYNTHIA id and its colour, in the order of the train ids.
 _CLASSES = (
@@ -62,6 +63,29 @@ _CITIES_TRAIN = (
 _CITIES_VAL = ("frankfurt", "lindau", "munster")
 
 
+_MAS3 = PublishedProtocol(
+    name="paper",
+    paper="MAS3 (Stan and Rostami)",
+    size=(512, 1024),
+    choices=(
+        Choice("scored at", "1024 x 512 pixels: labels are resized too", "Section Experimental Validation"),
+        Choice(
+            "IoU",
+            "of the pixels of all pictures together; mean over classes",
+            "Section Experimental Validation; that they are pooled: as Cityscapes is scored",
+        ),
+        Choice("classes", "19 from GTA5, 16 or 13 shared with SYNTHIA: a task each", "Tables 1 and 2"),
+        Choice(
+            "class 0",
+            "pixels without a class count nowhere; class 0 is road here, and counts",
+            "Section Experimental Validation: the shared categories",
+        ),
+        Choice("pictures", "the 500 of the Cityscapes val split", "Section Experimental Validation"),
+        Choice("interpolation", "bilinear for probabilities, nearest for labels", OURS),
+    ),
+)
+
+
 def _domain(
     dataset: str, title: str, synthia_ids: bool, without: tuple[str, ...], values: Iterable[int]
 ) -> Domain:
@@ -100,6 +124,7 @@ def _task(name: str, title: str, source: Domain, without: tuple[str, ...]) -> Ta
         stack_slices=1,
         pictures=True,
         phantoms="street",
+        protocols=(_MAS3,),
     )
 
 

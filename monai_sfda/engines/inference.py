@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from monai_sfda.data.scan import Scan
-from monai_sfda.transforms import Preprocessing, all_stacks, clamp_edges, pad_plane
+from monai_sfda.transforms import Preprocessing, all_stacks, clamp_edges, pad_plane, resample_plane
 
 
 class SliceStackInferer(Inferer):
@@ -81,11 +81,33 @@ def segment_scan(
         (X, Y, Z) uint8 classes.
     """
     slices, grid = preprocessing.image(scan.array, scan.affine)
+    volume = grid.from_slices(segment_slices(slices, network, inferer, device, grid.plane_shape))
+    classes: NDArray[np.uint8] = volume[0].astype(np.uint8, copy=False)
+    return classes
+
+
+def segment_slices(
+    slices: Tensor,
+    network: nn.Module,
+    inferer: SliceStackInferer,
+    device: torch.device | str,
+    shape: tuple[int, int],
+) -> Tensor:
+    """The most probable class of every pixel of slices, at another number of pixels.
+
+    Args:
+        slices: (S, C, H', W'), normalised.
+        network: in evaluation mode, on `device`.
+        inferer: slices to logits.
+        device: where the network lies.
+        shape: (H, W) that probabilities are resampled to before the class is chosen.
+
+    Returns:
+        (S, 1, H, W) uint8 classes on the CPU.
+    """
     chosen: list[Tensor] = []
     with torch.inference_mode():
         for logits in inferer.batches(slices, lambda x: network(x.to(device))):
-            probabilities = grid.restore(logits.float().softmax(1))
+            probabilities = resample_plane(logits.float().softmax(1), shape)
             chosen.append(probabilities.argmax(1, keepdim=True).to(torch.uint8).cpu())
-    volume = grid.from_slices(torch.cat(chosen))
-    classes: NDArray[np.uint8] = volume[0].astype(np.uint8, copy=False)
-    return classes
+    return torch.cat(chosen)

@@ -1,4 +1,4 @@
-"""Walks a network over whole scans: evaluation against labels, and segmentation of a folder."""
+"""Walks a network over whole scans: what every such run has, and segmentation of a folder."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from monai_sfda.data.picture import write_label_picture
 from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.scans import ScanDataset
+from monai_sfda.engines.dicom_outputs import DicomSegmentations
 from monai_sfda.engines.inference import SliceStackInferer, segment_scan
 from monai_sfda.engines.progress import progress_bar
-from monai_sfda.errors import DataError, SettingError
-from monai_sfda.evaluation.metrics import centre_blob, largest_component, score_case
-from monai_sfda.evaluation.summary import summarise, write_metrics, write_summary
-from monai_sfda.evaluation.summary_table import summary_table
+from monai_sfda.engines.reference_scans import ScanComparison
+from monai_sfda.errors import DataError, OutputError, SettingError
+from monai_sfda.evaluation.metrics import largest_component
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import file_sha256
@@ -88,7 +88,7 @@ def write_case_numbers(
     write_atomically(folder / "cases.csv", text.getvalue().encode())
 
 
-class _VolumeRun:
+class VolumeRun:
     """A checkpoint and the scans to walk it over.
 
     Args:
@@ -144,93 +144,35 @@ class _VolumeRun:
         )
 
 
-class VolumeEvaluator(_VolumeRun):
-    """Scores a checkpoint on the labelled scans of a split, on whole volumes in physical units.
-
-    Writes `metrics.csv`, `summary.json` (with the SHA-256 of the weights file) and `cases.csv`; for tasks
-    with a centre-blob baseline also `summary_centre_blob.json`.
-    """
-
-    def run(self) -> dict[str, Any]:
-        """Scores every case and writes the results; returns the summary.
-
-        Raises:
-            DataError, CheckpointError, SettingError, OutputError: see their texts; nothing is written then.
-        """
-        task = self.dataset.task
-        segmenter = self.segmenter()
-        checkpoint_sha256 = file_sha256(Path(str(self.checkpoint)))
-        listed = self.dataset.list()
-        for warning in listed.warnings:
-            logger.warning(warning)
-        scores, blobs = [], []
-        margin = task.domain(self.dataset.domain).crop_margin_mm
-        with progress_bar("evaluate") as progress:
-            for done, case in enumerate(listed.cases, start=1):
-                scan, label = self.dataset.read(case)
-                if label is None:
-                    raise DataError(
-                        "the scan has no label to evaluate against",
-                        path=case.image[0],
-                        remedy="give its label",
-                    )
-                segmentation = segmenter(scan)
-                spacing = None if task.pictures else scan.spacing_mm
-                scores += score_case(case.number, segmentation, label, spacing, task.labels, task.regions)
-                if "centre_blob" in task.baselines and margin is not None:
-                    blob = centre_blob(scan.shape, scan.spacing_mm, margin)
-                    blobs += score_case(case.number, blob, label, scan.spacing_mm, task.labels, task.regions)
-                progress(done, len(listed.cases))
-        protocol = {
-            "name": protocol_name(task),
-            "largest_component": self.largest_component,
-            "split_source": listed.split_source,
-        }
-
-        def summary_of(rows: list[Any], **more: Any) -> dict[str, Any]:
-            return summarise(
-                rows,
-                task=task.name,
-                domain=self.dataset.domain,
-                split=listed.split,
-                cases=len(listed.cases),
-                protocol=protocol | more,
-                regions=[region.name for region in task.regions],
-                pooled=task.pictures,
-            )
-
-        summary = summary_of(scores) | {"checkpoint_sha256": checkpoint_sha256}
-        write_metrics(self.output_dir / "metrics.csv", scores)
-        if blobs:
-            write_summary(
-                self.output_dir / "summary_centre_blob.json",
-                summary_of(blobs, baseline="centre_blob", margin_mm=margin),
-            )
-        write_case_numbers(self.output_dir, listed.cases, self.dataset.folder)
-        write_summary(self.output_dir / "summary.json", summary)
-        logger.info(
-            "evaluated; metrics.csv and summary.json are in the output folder\n%s", summary_table(summary)
-        )
-        return summary
-
-
-class VolumeSegmentation(_VolumeRun):
+class VolumeSegmentation(VolumeRun):
     """Segments every scan of a folder, each on its own grid.
 
-    Writes `<name>_seg.nii.gz` a scan (`<name>_seg.png` a picture), `inference.json` and `cases.csv`. A bad
-    scan does not stop the others: good ones are written, bad ones listed in `inference.json`, and `run` ends
-    with an error that counts them.
+    Writes `<name>_seg.nii.gz` a scan (`<name>_seg.png` a picture), `inference.json` and `cases.csv`; with
+    `dicom_seg` also `<name>_seg.dcm` a DICOM series. A bad scan does not stop the others: good ones are
+    written, bad ones listed in `inference.json`, and `run` ends with an error that counts them.
+
+    Args:
+        dicom_seg: also write DICOM segmentations.
+        arguments: of every run over volumes, see `_VolumeRun`.
     """
+
+    def __init__(self, *arguments: Any, dicom_seg: bool = False, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.dicom_seg = dicom_seg
 
     def run(self) -> dict[str, Any]:
         """Segments all scans; returns what `inference.json` holds.
 
         Raises:
             DataError: at the end, when some scans were bad; the good ones' masks are there.
+            SettingError: when DICOM segmentations are asked for and cannot be had.
+            OutputError: at the end, when some DICOM segmentations could not be written.
         """
         task = self.dataset.task
         suffix = "_seg.png" if task.pictures else "_seg.nii.gz"
         segmenter = self.segmenter()
+        dicom = DicomSegmentations(task, Path(str(self.checkpoint))) if self.dicom_seg else None
+        comparison = ScanComparison(task, self.dataset.domain, Path(str(self.checkpoint)))
         cases = self.dataset.cases
         scans: list[dict[str, Any]] = []
         errors: list[DataError] = []
@@ -238,7 +180,8 @@ class VolumeSegmentation(_VolumeRun):
             for done, case in enumerate(cases, start=1):
                 try:
                     scan, _ = self.dataset.read(case)
-                    segmentation = self._segment(segmenter, scan, case)
+                    with comparison.watching(scan, segmenter.network, segmenter.preprocessing):
+                        segmentation = self._segment(segmenter, scan, case)
                 except DataError as error:
                     errors.append(error)
                     scans.append({"case": case.number, "error": error.what, "remedy": error.remedy})
@@ -252,17 +195,21 @@ class VolumeSegmentation(_VolumeRun):
                     else:
                         write_segmentation(mask, segmentation, scan)
                         entry["volume_ml"] = volumes_ml(segmentation, scan, task)
+                    if dicom is not None:
+                        path = self.output_dir / f"{case.name}_seg.dcm"
+                        entry["dicom_seg"] = dicom.write(path, segmentation, scan, case)
                     unlike = doubt(scan.array, task.domain(self.dataset.domain).kind)
                     if unlike is not None:
                         entry["warning"] = unlike
                         logger.warning("case %d: %s", case.number, unlike)
-                    scans.append(entry)
+                    scans.append(entry | comparison.judge(case.number))
                 progress(done, len(cases))
         result = {
             "task": task.name,
             "domain": self.dataset.domain,
             "labels": task.labels,
             "checkpoint_sha256": file_sha256(Path(str(self.checkpoint))),
+            "compared_with": comparison.to_json(),
             "scans": scans,
             "intended_use": "research; not for diagnosis",
         }
@@ -281,7 +228,20 @@ class VolumeSegmentation(_VolumeRun):
                 root=first.root,
                 remedy=first.remedy,
             )
-        logger.info("segmented %d scans; masks and inference.json are in the output folder", len(cases))
+        logger.info(
+            "segmented %d scans; masks and inference.json are in the output folder\n%s",
+            len(cases),
+            comparison.in_words(),
+        )
+        if dicom is not None and dicom.errors:
+            failed = dicom.errors[0]
+            raise OutputError(
+                f"{len(dicom.errors)} of {len(cases)} scans have a NIfTI mask and no DICOM segmentation, the "
+                f"first because {failed.what}",
+                path=failed.path,
+                root=failed.root,
+                remedy=failed.remedy,
+            )
         return result
 
     @staticmethod
@@ -326,8 +286,3 @@ def shares(segmentation: NDArray[np.uint8], labels: dict[str, int]) -> dict[str,
     """Share of each class in a picture's pixels."""
     counts = np.bincount(segmentation.ravel(), minlength=max(labels.values()) + 1)
     return {name: round(float(counts[index]) / segmentation.size, 6) for name, index in labels.items()}
-
-
-def protocol_name(task: Task) -> str:
-    """How a task is scored: whole volumes one by one, or the pixels of all pictures together."""
-    return "pooled_pixels" if task.pictures else "whole_volume"

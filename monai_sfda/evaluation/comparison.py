@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,12 @@ METRIC_DISPLAY: tuple[Metric, ...] = (
     Metric("hd_mm", "Hausdorff distance (HD)", "mm", 1, False),
     Metric("iou", "Intersection over union (IoU)", "", 3, True),
 )
+PUBLISHED_DISPLAY: tuple[Metric, ...] = (
+    Metric("assd_voxel", "ASSD as published, directions averaged", "voxels", 2, False),
+    Metric("hd_slice_pixel", "Hausdorff distance of slices", "pixels", 2, False),
+    Metric("hd_row_pixel", "Hausdorff distance of rows, as in published code", "pixels", 2, False),
+)
+"""Distances that a published protocol adds."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,43 @@ def scored(metric: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
+def metrics_in(results: Mapping[str, Summary]) -> tuple[Metric, ...]:
+    """The metrics to show: every usual one, and the published ones that all results have."""
+    more = (m for m in PUBLISHED_DISPLAY if all(m.key in summary for summary in results.values()))
+    return (*METRIC_DISPLAY, *more)
+
+
+def mean_title(summaries: Iterable[Summary]) -> str:
+    """What the means of summaries are over, in words."""
+    for summary in summaries:
+        names = summary.get("protocol", {}).get("mean_of")
+        if names:
+            return "mean of " + ", ".join(name.replace("_", " ") for name in names)
+    return MEAN_ROW
+
+
+def protocol_sentences(results: Mapping[str, Summary]) -> list[str]:
+    """By which protocol, and on which split of what origin, results were evaluated; each once.
+
+    >>> summary = {"domain": "target", "split": "test", "protocol": {"name": "whole_volume"}}
+    >>> protocol_sentences({"adapted": summary, "unadapted": summary})
+    ['Adapted, unadapted: evaluation protocol whole_volume; target test split.']
+    """
+    found: dict[str, list[str]] = {}
+    for result, summary in results.items():
+        protocol = summary.get("protocol", {})
+        whose = f" of {protocol['paper']}" if "paper" in protocol else ""
+        whose += ", which looks at the evaluated labels" if protocol.get("looks_at_labels") else ""
+        source = f" ({protocol['split_source']})" if protocol.get("split_source") else ""
+        evaluated = (
+            f"evaluation protocol {protocol.get('name', 'not recorded')}{whose}; "
+            f"{summary.get('domain')} {summary.get('split')} split{source}"
+        )
+        found.setdefault(evaluated, []).append(result)
+    listed = [(", ".join(names), evaluated) for evaluated, names in found.items()]
+    return [f"{names[:1].upper()}{names[1:]}: {evaluated}." for names, evaluated in listed]
+
+
 def disagreements(results: Mapping[str, Summary]) -> list[str]:
     """What keeps unadapted, adapted and bound from being compared, in words; none when they agree."""
     compared = [name for name in (UNADAPTED, ADAPTED, BOUND) if name in results]
@@ -162,8 +205,14 @@ def metric_table(results: Mapping[str, Summary], metric: Metric) -> MetricTable:
         for group, name, title in measured
     ]
     means = {name: {"mean": summary[metric.key]["mean"]} for name, summary in results.items()}
-    all_same = all(same for (group, _), same in same_cases.items() if group == "per_class")
-    mean_row = _row(MEAN_ROW, means, metric, has_change=has_change, has_gap=has_gap, same_cases=all_same)
+    averaged = next((s["protocol"].get("mean_of") for s in results.values() if "protocol" in s), None)
+    all_same = all(
+        same
+        for (group, name), same in same_cases.items()
+        if (name in averaged if averaged else group == "per_class")
+    )
+    title = mean_title(results.values())
+    mean_row = _row(title, means, metric, has_change=has_change, has_gap=has_gap, same_cases=all_same)
     return MetricTable(metric, tuple(results), has_change, has_gap, (*rows, mean_row))
 
 

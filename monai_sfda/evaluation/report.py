@@ -27,7 +27,9 @@ from monai_sfda.evaluation.comparison import (
     UNADAPTED,
     disagreements,
     metric_table,
+    metrics_in,
     order_results,
+    protocol_sentences,
     undefined_rows,
     with_minus_sign,
 )
@@ -99,7 +101,11 @@ def render_report(content: ReportContent) -> str:
         headline=_headline(results),
         worse=_worse(changes),
         results=results,
-        tables=[metric_table(results, metric) for metric in METRIC_DISPLAY] if results else [],
+        tables=[metric_table(results, metric) for metric in metrics_in(results)] if results else [],
+        protocols=[withhold_locations(sentence) for sentence in protocol_sentences(results)],
+        published={m.key for m in metrics_in(results)} - {m.key for m in METRIC_DISPLAY}
+        if results
+        else set(),
         undefined=undefined_rows(results),
         bars=_embed(_dice_bars(results)) if results else None,
         changes=changes,
@@ -145,6 +151,7 @@ def _headline(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None
         "bound": "" if bound is None else f"{bound:.3f}",
         "cases": str(results[ADAPTED]["cases"]),
         "evaluated": f"{results[ADAPTED]['domain']} {results[ADAPTED]['split']}",
+        "protocol": str(results[ADAPTED]["protocol"]["name"]),
     }
 
 

@@ -46,6 +46,11 @@ def warnings_of(
         warnings.append(
             f"The results were not obtained in one way and are not compared: {'; '.join(differing)}."
         )
+    if any(summary.get("protocol", {}).get("looks_at_labels") for summary in results.values()):
+        warnings.append(
+            "A published evaluation protocol was used that crops scans or leaves slices out by their labels. "
+            "Its scores stand beside printed ones. They are not of whole scans, which users will see."
+        )
     means = {name: summary["dice"]["mean"] for name, summary in results.items()}
     before, after, bound, blob = (means.get(n) for n in (UNADAPTED, ADAPTED, BOUND, CENTRE_BLOB))
     if before is not None and after is not None and not differing:

@@ -17,6 +17,9 @@ from monai_sfda.errors import DataError, OutputError
 from monai_sfda.evaluation.metrics import BOTH_EMPTY, METRICS, ONE_EMPTY, StructureScore
 from monai_sfda.files import write_atomically
 
+Distances = dict[str, dict[tuple[int, str], float | None]]
+"""Name of a published distance to (case, structure or region) to value; None: undefined."""
+
 _KEYS = ("task", "domain", "split", "cases", *METRICS, "undefined", "protocol")
 
 
@@ -30,6 +33,8 @@ def summarise(
     protocol: Mapping[str, Any],
     regions: Sequence[str] = (),
     pooled: bool = False,
+    distances: Distances | None = None,
+    mean_of: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The content of `summary.json`.
 
@@ -51,6 +56,8 @@ def summarise(
         regions: which names of `scores` are regions, unions of other structures.
         pooled: Dice and IoU of a class from the pixels of all cases together, as Cityscapes is scored; `n` is
             then the number of cases that show the class in either of the two, and there is no deviation.
+        distances: further metrics, of the same cases and structures.
+        mean_of: structures and regions that every `mean` is over; empty: all structures.
 
     Raises:
         DataError: when there are no scores, a structure of a case is scored twice or is missing, or `cases`
@@ -59,17 +66,23 @@ def summarise(
     _check_complete(scores, cases)
     structures = list(dict.fromkeys(score.structure for score in scores))
     summary: dict[str, Any] = {"task": task, "domain": domain, "split": split, "cases": cases}
-    for metric in METRICS:
+    more = distances or {}
+    for metric in (*METRICS, *more):
         entries = {}
         for structure in structures:
             of_structure = [score for score in scores if score.structure == structure]
-            values = [v for score in of_structure if (v := getattr(score, metric)) is not None]
+            measured = (
+                more[metric][score.case, structure] if metric in more else getattr(score, metric)
+                for score in of_structure
+            )
+            values = [value for value in measured if value is not None]
             if pooled and metric in ("dice", "iou"):
                 entries[structure] = _pooled(metric, of_structure) | {"n": len(values)}
             else:
                 entries[structure] = _statistics(values)
         per_class = {name: entry for name, entry in entries.items() if name not in regions}
-        means = [entry["mean"] for entry in per_class.values() if entry["mean"] is not None]
+        averaged = [entries[name] for name in (mean_of or per_class)]
+        means = [entry["mean"] for entry in averaged if entry["mean"] is not None]
         summary[metric] = {"mean": float(np.mean(means)) if means else None, "per_class": per_class}
         if regions:
             summary[metric]["per_region"] = {name: entries[name] for name in regions}
@@ -131,16 +144,25 @@ def _check_complete(scores: Sequence[StructureScore], cases: int) -> None:
         )
 
 
-def write_metrics(path: Path, scores: Sequence[StructureScore]) -> None:
+def write_metrics(path: Path, scores: Sequence[StructureScore], distances: Distances | None = None) -> None:
     """Write `metrics.csv`: a row a case and structure, in full precision, an empty field where undefined.
+
+    Args:
+        path: of the file.
+        scores: the rows.
+        distances: further columns.
 
     Raises:
         OutputError: when the file cannot be written.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(StructureScore))
-    writer.writerows(astuple(score) for score in scores)
+    more = distances or {}
+    writer.writerow((*(field.name for field in fields(StructureScore)), *more))
+    writer.writerows(
+        (*astuple(score), *(values[score.case, score.structure] for values in more.values()))
+        for score in scores
+    )
     write_atomically(path, text.getvalue().encode("utf-8"))
 
 

@@ -15,17 +15,17 @@ def surface_voxels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     is the edge of `monai.metrics.utils.get_mask_edges` (mask XOR its erosion by the face-connected element).
 
     Args:
-        mask: (X, Y, Z) boolean.
+        mask: boolean, of a volume (X, Y, Z) or a slice (H, W).
 
     Returns:
-        (X, Y, Z) boolean, a subset of `mask`.
+        Boolean of the same shape, a subset of `mask`.
     """
     interior = ndimage.binary_erosion(mask, border_value=0)
     return np.asarray(mask & ~interior, dtype=np.bool_)
 
 
 def directed_surface_distances(
-    first: NDArray[np.bool_], second: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+    first: NDArray[np.bool_], second: NDArray[np.bool_], spacing_mm: tuple[float, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Measure from every surface voxel of one structure to the nearest of the other, and the other way.
 
@@ -34,12 +34,13 @@ def directed_surface_distances(
     apart.
 
     Args:
-        first: (X, Y, Z) boolean with at least one voxel.
+        first: (X, Y, Z) or (H, W) boolean with at least one voxel.
         second: the other structure, on the same grid, with at least one voxel.
-        spacing_mm: distance between neighbouring voxels along each axis, mm.
+        spacing_mm: distance between neighbouring voxels along each axis, in mm or in any unit asked for.
 
     Returns:
-        (n_first,) and (n_second,) distances in mm: from `first` to `second`, and from `second` to `first`.
+        (n_first,) and (n_second,) distances in that unit: from `first` to `second`, and from `second` to
+        `first`.
     """
     scale = np.asarray(spacing_mm, dtype=np.float64)
     first_points = np.argwhere(surface_voxels(first)) * scale

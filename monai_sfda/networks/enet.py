@@ -128,6 +128,39 @@ class DownsamplingBottleneck(nn.Module):
         return self.activation(widened + self.extension(x)), indices
 
 
+def unpool(x: Tensor, indices: Tensor) -> Tensor:
+    """Puts each value back to where its maximum was, zeros elsewhere.
+
+    Args:
+        x: (B, C, H, W) values.
+        indices: (B, C, H, W) of `max_pool2d(..., 2, return_indices=True)`: pixels counted along the rows of
+            (2 H, 2 W).
+
+    Returns:
+        (B, C, 2 H, 2 W).
+    """
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]  # TorchScript cannot read what follows
+        return functional.max_unpool2d(x, indices, [2, 2])
+    if torch.onnx.is_in_onnx_export():
+        return unpool_by_comparison(x, indices)
+    return functional.max_unpool2d(x, indices, [2, 2])
+
+
+def unpool_by_comparison(x: Tensor, indices: Tensor) -> Tensor:
+    """The same as `unpool`, slower, of operations that export to ONNX: each value is repeated over its 2x2
+    pixels and kept where the pixel's number is the maximum's.
+    """
+    height, width = 2 * x.shape[2], 2 * x.shape[3]
+    pixel = torch.arange(height * width, device=x.device).reshape(height, width)
+    return torch.where(_doubled(indices) == pixel, _doubled(x), 0.0)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Every pixel as 2x2 pixels, (B, C, H, W) -> (B, C, 2 H, 2 W)."""
+    b, c, h, w = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
+    return x[:, :, :, None, :, None].expand(b, c, h, 2, w, 2).reshape(b, c, 2 * h, 2 * w)
+
+
 class UpsamplingBottleneck(nn.Module):
     """Max unpooling after a 1x1 convolution, plus an extension with a transposed convolution.
 
@@ -152,7 +185,7 @@ class UpsamplingBottleneck(nn.Module):
 
     def forward(self, x: Tensor, indices: Tensor) -> Tensor:
         """Each value goes back to where its maximum was."""
-        unpooled = functional.max_unpool2d(self.project(x), indices, [2, 2])
+        unpooled = unpool(self.project(x), indices)
         out: Tensor = self.activation(unpooled + self.extension(x))
         return out
 

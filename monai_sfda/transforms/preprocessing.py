@@ -41,6 +41,17 @@ class Preprocessing:
         out = self.transform()({"image": array, "affine": affine})
         return out["image"], out["grid"]
 
+    def planes(self, array: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[Tensor, SliceGrid]:
+        """As `image`, before the intensities are normalised."""
+        slices = SlicePlanesd("image", (), self.slice_axis, self.pixel_size_mm, self.plane_size)
+        out = slices({"image": array, "affine": affine})
+        return out["image"], out["grid"]
+
+    def normalise(self, slices: Tensor) -> Tensor:
+        """Slices (S, C, H', W') with the modality's intensities: what `image` does after `planes`."""
+        normalised: Tensor = NormaliseIntensityd("image", self.intensity)({"image": slices})["image"]
+        return normalised
+
     def transform(self, keys: KeysCollection = "image", label_keys: KeysCollection = ()) -> Compose:
         """The same as dictionary transforms, for a dictionary that has the scan's `affine` too."""
         slices = SlicePlanesd(keys, label_keys, self.slice_axis, self.pixel_size_mm, self.plane_size)

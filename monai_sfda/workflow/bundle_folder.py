@@ -10,9 +10,11 @@ from typing import Any
 
 import monai_sfda
 from monai_sfda.catalog import Task
+from monai_sfda.engines.dicom_outputs import ADAPTATION_RECORD
 from monai_sfda.errors import SettingError
-from monai_sfda.files import whole_folder
-from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES
+from monai_sfda.files import whole_folder, write_json
+from monai_sfda.guard.reference_file import REFERENCE_FILE
+from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES, file_sha256
 
 # What the run was made with and another run from the new bundle must keep.
 KEPT_KEYS = (
@@ -50,15 +52,16 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
     )
 
 
-def adapted_models(model: Path, release: Path | None) -> dict[str, Path]:
-    """What `models/` of an adapted bundle holds: the weights, and the source's prototypes, class ratios and
-    manifest, so that it can be adapted again.
+def adapted_models(model: Path, release: Path | None, reference: Path | None = None) -> dict[str, Path]:
+    """What `models/` of an adapted bundle holds: the weights, what the scans that they know are like, and the
+    source's prototypes, class ratios and manifest, so that it can be adapted again.
 
     Args:
         model: the weights to ship.
         release: the source release; None where the run had none.
+        reference: the `reference_scans.json` of the weights; None where there were too few scans for one.
     """
-    files = {"model.pt": model}
+    files = {"model.pt": model} | ({} if reference is None else {REFERENCE_FILE: reference})
     for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
         if release is not None and (release / name).is_file():
             files[f"source_{name}"] = release / name
@@ -78,6 +81,7 @@ def write_bundle(
     *,
     domain: str = "target",
     eval_metrics: Mapping[str, Any] | None = None,
+    method: str | None = None,
 ) -> None:
     """Copies the bundle that made the run, with its network and sampling, and puts the weights in.
 
@@ -88,6 +92,8 @@ def write_bundle(
         models: the files of `models/`, by name; `model.pt` among them.
         domain: whose scans `inference.json` takes when nothing else is said.
         eval_metrics: of the metadata; None keeps the template's.
+        method: that adapted the weights, for whoever asks what made a segmentation; None: they are no
+            adapted ones.
 
     Raises:
         SettingError: when `template` is no bundle.
@@ -107,6 +113,9 @@ def write_bundle(
         (beside / "models").mkdir()
         for name, path in models.items():
             shutil.copyfile(path, beside / "models" / name)
+        if method is not None:
+            origin = {"method": method, "model_sha256": file_sha256(models["model.pt"])}
+            write_json(beside / "models" / ADAPTATION_RECORD, origin)
         for path in sorted((beside / "configs").glob("*.json")):
             content = json.loads(path.read_text(encoding="utf-8"))
             if path.name == "metadata.json":

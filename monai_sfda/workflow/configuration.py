@@ -42,12 +42,14 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "adaptation_augmentation": "strengths of the augmentation in adaptation",
     "datalist": "JSON that replaces the official layout",
     "split": "train, val or test",
+    "protocol": "evaluate: the task's own protocol, or one of a paper's",
     "max_epochs": "epochs of training or adaptation",
     "learning_rate": "null: the method's own",
     "amp": "mixed precision: bfloat16 where the device has it, else float16 with loss scaling",
     "accumulate": "parts that a batch is computed in, when it does not fit the memory at once",
     "checkpoint": "weights to start from, to evaluate or to run",
     "largest_component": "keep only the largest connected component of each structure",
+    "dicom_seg": "inference: also a DICOM segmentation of each DICOM series, written by dcmqi",
     "imagenet_weights": "torchvision's VGG16 weights, for a network with that encoder",
     "release": "folder of the source release",
     "method": "method of adaptation",
@@ -68,7 +70,7 @@ _TRAIN = (
 # What each job reads. small.json, which is stacked on all of them, has shared keys alone.
 JOB_KEYS: dict[str, tuple[str, ...]] = {
     "train": _TRAIN,
-    "evaluate": _TRAIN,
+    "evaluate": (*_TRAIN, "protocol"),
     "adapt": (
         *_SHARED,
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
@@ -80,7 +82,7 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
         *("method_settings", "release", "stage", "source_model", "target_scan", "target_slices"),
         "target_images",
     ),
-    "inference": (*_SHARED, "checkpoint", "largest_component"),
+    "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg"),
 }
 SECTIONS = (
     *("task_definition", "imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
@@ -156,7 +158,7 @@ def check_value(key: str, value: Any) -> Any:
     word = value.strip().lower() if isinstance(value, str) else None
     if key in (*_NULLABLE, *_NULLABLE_NUMBERS) and (value is None or word in ("null", "none")):
         return None
-    if key in ("largest_component", "amp"):
+    if key in ("largest_component", "amp", "dicom_seg"):
         if word in ("true", "false"):
             return word == "true"
         return _require(isinstance(value, bool), key, value, "use true or false")

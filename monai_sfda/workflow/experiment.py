@@ -41,6 +41,8 @@ class Experiment:
         bundles: folder that holds the bundles.
         configs: stacked last, `small.json` by default.
         common: overrides of every command.
+        protocol: that results are evaluated by; None: the task's own. Others have folders of their own, so
+            that the same runs may be evaluated by several.
         announce: called with each step's title and, when it ends, its seconds.
         prepare: called first, while nobody else works in `out`; e.g. to write phantoms.
     """
@@ -53,6 +55,7 @@ class Experiment:
     bundles: Path | None = None
     configs: Sequence[str] = ("small.json",)
     common: Mapping[str, Any] | None = None
+    protocol: str | None = None
     announce: Callable[[str, float | None], None] = lambda title, seconds: None
     prepare: Callable[[], None] = lambda: None
     _lock: int | None = field(default=None, init=False, repr=False)
@@ -96,7 +99,7 @@ class Experiment:
         self._train(training)
         self._evaluate(
             _unadapted_title(training),
-            _unadapted_folder(training),
+            self._evaluated(_unadapted_folder(training)).name,
             self.out / training.folder / "release" / "model.pt",
         )
         if arm.rho is not None:
@@ -118,7 +121,10 @@ class Experiment:
         source = self.out / training.folder
         self._train(training)
         self._evaluate(
-            _unadapted_title(training), _unadapted_folder(training), source / UNADAPTED_MODEL, source
+            _unadapted_title(training),
+            self._evaluated(_unadapted_folder(training)).name,
+            source / UNADAPTED_MODEL,
+            source,
         )
         self.commands.run(
             f"adapt: {arm.title}",
@@ -148,11 +154,19 @@ class Experiment:
     def test_folder(self, arm: Arm) -> Path:
         """Where the arm's evaluation is."""
         run = self.run_folder(arm)
-        return run.with_name(f"{run.name}_test")
+        return self._evaluated(f"{run.name}_test")
 
     def unadapted_folder(self, arm: Arm) -> Path:
         """Where the evaluation of the model that the arm adapts is."""
-        return self.out / _unadapted_folder(self.training_of(arm))
+        return self._evaluated(_unadapted_folder(self.training_of(arm)))
+
+    def bound_test_folder(self, needs_source: bool) -> Path:
+        """Where the evaluation of the bound of such arms is."""
+        return self._evaluated(f"bound_{PRIOR_MATCHING.name}" if needs_source else "bound")
+
+    def _evaluated(self, folder: str) -> Path:
+        """The folder of an evaluation by the protocol."""
+        return self.out / (folder if self.protocol is None else f"{folder}_{self.protocol}")
 
     def release_of(self, arm: Arm) -> Path:
         """The release that the arm adapts."""
@@ -164,7 +178,7 @@ class Experiment:
         return {
             "unadapted": self.unadapted_folder(arm),
             "adapted": self.test_folder(arm),
-            "supervised bound": self.out / bound_folder(arm.training.needs_source),
+            "supervised bound": self.bound_test_folder(arm.training.needs_source),
         }
 
     def device(self) -> str:
@@ -205,7 +219,7 @@ class Experiment:
                 domain="target",
                 output_dir=folder,
             )
-            self._evaluate(BOUND, bound_folder(False), folder / "release" / "model.pt")
+            self._evaluate(BOUND, self.bound_test_folder(False).name, folder / "release" / "model.pt")
             return
         self._train(PRIOR_MATCHING)
         source = self.out / PRIOR_MATCHING.folder
@@ -218,7 +232,7 @@ class Experiment:
             domain="target",
             output_dir=folder,
         )
-        self._evaluate(BOUND, bound_folder(True), folder / "release" / "model.pt", source)
+        self._evaluate(BOUND, self.bound_test_folder(True).name, folder / "release" / "model.pt", source)
 
     def _refit(self, training: SourceTraining, rho: float) -> None:
         source, name = self.out / training.folder, f"release_rho_{rho:g}"
@@ -255,6 +269,7 @@ class Experiment:
             domain="target",
             split="test",
             output_dir=self.out / folder,
+            **({} if self.protocol is None else {"protocol": self.protocol}),
         )
 
 
@@ -281,8 +296,3 @@ def training_title(needs_source: bool) -> str:
 def bound_run(needs_source: bool) -> str:
     """Folder of the bound's training for such arms."""
     return f"{BOUND_RUN}_{PRIOR_MATCHING.name}" if needs_source else BOUND_RUN
-
-
-def bound_folder(needs_source: bool) -> str:
-    """Folder of its evaluation."""
-    return f"bound_{PRIOR_MATCHING.name}" if needs_source else "bound"

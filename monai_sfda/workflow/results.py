@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai_sfda.ablations import Arm
-from monai_sfda.evaluation.comparison import BOUND, UNADAPTED
+from monai_sfda.evaluation.comparison import BOUND, PUBLISHED_DISPLAY, UNADAPTED
 from monai_sfda.evaluation.gap import gap_closed
 from monai_sfda.evaluation.summary import read_summary
-from monai_sfda.workflow.experiment import Experiment, bound_folder, bound_run, training_title
+from monai_sfda.workflow.experiment import Experiment, bound_run, training_title
 from monai_sfda.workflow.steps import read_step
 
 
@@ -25,8 +25,9 @@ def results_table(experiment: Experiment, arms: Sequence[Arm]) -> list[dict[str,
 
     Keys: title, mean Dice, Dice per structure, mean ASSD in mm and how many organs of cases it leaves out
     because one mask was empty, share of the gap closed (from the unadapted model of the arm's own source
-    training; for prior matching to the bound of its own network), cases, and wall-clock seconds and peak
-    memory of the adaptation's process (for the bound, of its training) where the step ran in one go.
+    training; for prior matching to the bound of its own network), cases, the evaluation protocol, its own
+    distances, and wall-clock seconds and peak memory of the adaptation's process (for the bound, of its
+    training) where the step ran in one go.
 
     Args:
         experiment: whose steps have run.
@@ -34,7 +35,7 @@ def results_table(experiment: Experiment, arms: Sequence[Arm]) -> list[dict[str,
     """
     first_of = {experiment.unadapted_folder(arm): arm for arm in reversed(arms)}
     kinds = dict.fromkeys(arm.training.needs_source for arm in arms)
-    bounds = {kind: read_summary(experiment.out / bound_folder(kind) / "summary.json") for kind in kinds}
+    bounds = {kind: read_summary(experiment.bound_test_folder(kind) / "summary.json") for kind in kinds}
     rows, unadapted = [], {}
     for folder in dict.fromkeys(map(experiment.unadapted_folder, arms)):
         unadapted[folder] = read_summary(folder / "summary.json")
@@ -53,7 +54,10 @@ def results_table(experiment: Experiment, arms: Sequence[Arm]) -> list[dict[str,
 
 
 def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `results_table` from an evaluation's summary, without the costs."""
+    """A row of `results_table` from an evaluation's summary, without the costs.
+
+    `measures` are the distances that a published protocol adds.
+    """
     return {
         "title": title,
         "dice": summary["dice"]["mean"],
@@ -65,8 +69,14 @@ def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "gap_closed": None,
         "cases": summary["cases"],
+        "protocol": summary["protocol"]["name"],
         "seconds": None,
         "peak_memory_bytes": None,
+        "measures": {
+            f"{metric.title} ({metric.unit})": summary[metric.key]["mean"]
+            for metric in PUBLISHED_DISPLAY
+            if metric.key in summary
+        },
     }
 
 

@@ -15,8 +15,13 @@ import torch
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.before_after import Picture, compare_on_target
 from monai_sfda.engines.handlers import CHECKPOINT, Row
+from monai_sfda.engines.inference import SliceStackInferer
+from monai_sfda.engines.progress import progress_bar
+from monai_sfda.engines.reference_scans import reference_of_scans
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
+from monai_sfda.guard import Reference
+from monai_sfda.guard.reference_file import REFERENCE_FILE, REFERENCE_KEY, reference_file
 from monai_sfda.methods import Method, origin
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import Prototypes
@@ -98,6 +103,7 @@ def write_run_folder(
     weights = weights_file(result.after)
     adapted_sha256 = hashlib.sha256(weights).hexdigest()
     listed = dataset.list()
+    reference = _reference_scans(result.after, dataset, device, batch_size)
     record = {
         "schema_version": 1,
         "task": dataset.task.name,
@@ -126,6 +132,7 @@ def write_run_folder(
         + [f"a benchmark: the method read target labels ({what})" for what in labels_read]
         + list(result.reasons),
         **found.record,
+        REFERENCE_KEY: None if reference is None else {"subjects": reference.subjects},
         **result.more,
         "history": [{"iteration": i, "name": n, "value": v} for i, n, v in result.history],
         "versions": package_versions(),
@@ -135,7 +142,11 @@ def write_run_folder(
     write_atomically(out / "adapted.pt", weights)
     write_atomically(out / "model.pt", weights)
     write_pictures(out / "figures", found.pictures)
-    write_bundle(out / "bundle", bundle_root, configuration, adapted_models(out / "model.pt", release))
+    known = None if reference is None else out / REFERENCE_FILE
+    if known is not None and reference is not None:
+        write_json(known, reference_file(reference, adapted_sha256))
+    models = adapted_models(out / "model.pt", release, known)
+    write_bundle(out / "bundle", bundle_root, configuration, models, method=method.name)
     write_json(out / "adaptation.json", record)
     report_of_run(out)
     logger.info(
@@ -143,6 +154,25 @@ def write_run_folder(
         method.name,
         len(listed.cases),
     )
+
+
+def _reference_scans(
+    network: SegmentationNetwork, dataset: StackDataset, device: torch.device, batch_size: int
+) -> Reference | None:
+    """What the scans that were adapted to are like to the adapted model; None for too few subjects."""
+    inferer = SliceStackInferer(batch_size=batch_size, minimum_size=dataset.image_size)
+    with progress_bar("reference scans") as progress:
+        return reference_of_scans(
+            dataset.list().cases,
+            dataset.task,
+            dataset.domain,
+            network,
+            dataset.preprocessing,
+            inferer,
+            device,
+            scans="the scans that were adapted to",
+            progress=progress,
+        )
 
 
 def warn_of_finished_run(folder: Path, product: str) -> None:

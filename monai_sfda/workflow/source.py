@@ -18,8 +18,9 @@ from monai_sfda.engines import SliceStackInferer, SupervisedTrainer
 from monai_sfda.engines.base import seed_for
 from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer, class_ratio_error
 from monai_sfda.engines.progress import progress_bar
+from monai_sfda.engines.reference_scans import ENOUGH_HELD_OUT, reference_of_scans
 from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
-from monai_sfda.engines.volumes import Segmenter, protocol_name, require_background
+from monai_sfda.engines.volumes import Segmenter, require_background
 from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
@@ -105,6 +106,7 @@ def train(
         prototypes=prototypes,
         class_ratio=ratio,
         class_ratio_regressor=regressor,
+        reference_scans=_reference_scans(segmenter, dataset, held_out),
         validation=_validate(segmenter, validation, held_out)
         | _validate_regressor(trainer, regressor, ratio, validation, held_out),
         training=trainer.describe()
@@ -134,6 +136,33 @@ def _publish(
         domain="source",
         eval_metrics={"mean_dice": validation["dice"]["mean"]} if "dice" in validation else None,
     )
+
+
+def _reference_scans(
+    segmenter: Segmenter, dataset: StackDataset, held_out: CaseList | None
+) -> dict[str, Any] | None:
+    """What the domain's scans are like to the trained model: the held-out ones, joined by those of the
+    training where they are few.
+    """
+    cases = [] if held_out is None else list(held_out.cases)
+    scans = "validation"
+    if len({case.subject for case in cases}) < ENOUGH_HELD_OUT:
+        scans = "training and validation" if cases else "training"
+        cases = [*cases, *dataset.list().cases]
+    with progress_bar("reference scans") as progress:
+        reference = reference_of_scans(
+            cases,
+            dataset.task,
+            dataset.domain,
+            segmenter.network,
+            segmenter.preprocessing,
+            segmenter.inferer,
+            segmenter.device,
+            scans=scans,
+            together=True,
+            progress=progress,
+        )
+    return None if reference is None else reference.to_json()
 
 
 def _train_regressor(trainer: SupervisedTrainer) -> ClassRatioRegressor | None:
@@ -198,7 +227,7 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         split="val",
         cases=len(held_out.cases),
         protocol={
-            "name": protocol_name(validation.task),
+            "name": task.own_protocol,
             "largest_component": segmenter.keep_largest,
             "split_source": held_out.split_source,
         },

@@ -9,6 +9,7 @@ import pytest
 from monai_sfda.ablations import ABLATIONS
 from monai_sfda.benchmark.run import Benchmark, method_comparison, run_benchmark
 from monai_sfda.errors import SettingError
+from monai_sfda.workflow.experiment import Experiment
 
 PRIVATE = Path("/home/anna/study/list.json")
 
@@ -37,6 +38,8 @@ def test_the_command_can_be_typed_again_and_names_no_path():
         ({"data": PRIVATE}, "no such folder in list.json: correct --data"),
         ({"data": Path(), "datalist": PRIVATE}, "no such file in list.json: correct --datalist"),
         ({"overrides": {"output_dir": "x"}}, "'output_dir' is the benchmark's own"),
+        ({"overrides": {"protocol": "papr"}}, "use paper"),
+        ({"task": "soft_tissue", "overrides": {"protocol": "paper"}}, "no paper evaluated"),
         ({"task": "abdomin"}, "abdomen"),
         ({"bundles": Path("nowhere")}, "is not found"),
     ],
@@ -46,6 +49,22 @@ def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, change
     with pytest.raises(SettingError, match=message):
         run_benchmark(benchmark, [ABLATIONS["classifier"]])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_protocol_is_of_the_evaluations_alone(tmp_path):
+    """The runs are those of any protocol; only what was scored has a folder of its own."""
+    (arm,) = method_comparison(["sfs"]).arms
+    own, paper = (
+        Experiment("abdomen", tmp_path, tmp_path / "out", protocol=protocol) for protocol in (None, "paper")
+    )
+    assert own.run_folder(arm) == paper.run_folder(arm)
+    assert own.release_of(arm) == paper.release_of(arm)
+    assert own.commands.common == paper.commands.common == {}
+    assert own.results_for(arm).keys() == paper.results_for(arm).keys()
+    for name, folder in own.results_for(arm).items():
+        assert paper.results_for(arm)[name] == folder.with_name(f"{folder.name}_paper")
+    benchmark = Benchmark("abdomen", tmp_path / "out", overrides={"protocol": "whole_volume"})
+    assert benchmark.protocol is None
 
 
 def test_methods_that_read_the_source_run_by_uda_json_where_the_bundle_has_it(tmp_path):

@@ -17,6 +17,7 @@ def row(title, dice, *, gap=None, assd=2.0, left_out=0, seconds=None, peak=None,
         "assd_left_out": left_out,
         "gap_closed": gap,
         "cases": 3,
+        "protocol": "whole_volume",
         "seconds": seconds,
         "peak_memory_bytes": peak,
         "measures": measures,
@@ -79,5 +80,6 @@ def test_a_page_says_what_it_is_of(phantom):
     assert ("Phantom results: simulated scans, not patients" in page) == phantom
     assert "not for diagnosis" in page
     assert "3 target test cases a seed" in page
+    assert "evaluation protocol `whole_volume`" in page
     for text in ("seeds 0, 1, 2", "monai-sfda benchmark --ablation rho", "Figure 4", "](rho.png)", "| SFS |"):
         assert text in page

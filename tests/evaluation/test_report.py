@@ -357,3 +357,33 @@ def test_the_embedding_and_its_caption_are_shown(content: ReportContent) -> None
     page = Page(render_report(content))
     assert len(page.all("img")) == before + 1
     assert "What to look for: dots" in page.text
+
+
+def test_the_protocol_and_the_split_stand_with_the_numbers(make_summary: MakeSummary) -> None:
+    whole = {"name": "whole_volume", "largest_component": False, "split_source": "16 and 4 as in SIFA"}
+    published = {
+        "name": "paper",
+        "paper": "SFS",
+        "looks_at_labels": True,
+        "largest_component": False,
+        "mean_of": [],
+    }
+
+    def page(before: dict[str, Any], after: dict[str, Any]) -> str:
+        results = {
+            "unadapted": make_summary(0.4) | {"protocol": before},
+            "adapted": make_summary(0.8) | {"protocol": after},
+        }
+        return Page(render_report(ReportContent("t", "abdomen", "SFS", results=results))).text
+
+    own = page(whole, whole)
+    assert "by evaluation protocol whole_volume" in own
+    assert "evaluation protocol whole_volume; target test split (16 and 4 as in SIFA)." in own
+    assert "crops scans" not in own
+    paper = page(published, published)
+    assert "by evaluation protocol paper" in paper
+    assert "evaluation protocol paper of SFS, which looks at the evaluated labels" in paper
+    assert "A published evaluation protocol was used that crops scans" in paper
+    mixed = page(whole, published)
+    assert "protocol name differs (unadapted: whole_volume, adapted: paper)" in mixed
+    assert "Mean Dice before" not in mixed

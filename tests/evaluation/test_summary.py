@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from monai_sfda.errors import DataError, OutputError
+from monai_sfda.evaluation.cases import read_metrics
 from monai_sfda.evaluation.metrics import StructureScore, score_case
 from monai_sfda.evaluation.summary import read_summary, summarise, write_metrics, write_summary
 from monai_sfda.evaluation.summary_table import summary_table
@@ -166,9 +167,40 @@ def test_the_table_of_a_summary_has_three_digits_and_dashes(make_score: MakeScor
     empty = make_score(1, "left_kidney", **GONE | {"dice": None, "state": "both_empty"})
     lines = summary_table(summary_of([make_score(1, "liver", dice=2 / 3, assd_mm=1.23456), empty], 1))
     assert [line.split() for line in lines.splitlines()] == [
-        ["domain", "target,", "split", "test,", "1", "case"],
+        ["domain", "target,", "split", "test,", "1", "case,", "protocol", "whole_volume"],
         ["structure", "Dice", "std", "n", "ASSD", "mm"],
         ["liver", "0.667", "-", "1", "1.235"],
         ["left", "kidney", "-", "-", "0", "-"],
         ["mean", "of", "structures", "0.667", "1.235"],
     ]
+
+
+def test_distances_of_a_protocol_stand_beside_the_usual_metrics(
+    make_score: MakeScore, tmp_path: Path
+) -> None:
+    scores = [make_score(case, name) for case in (1, 2) for name in ("liver", "spleen", "both")]
+    values = {"liver": (1.0, 3.0), "spleen": (4.0, None), "both": (8.0, 10.0)}
+    distances = {"assd_voxel": {(case, n): v[case - 1] for n, v in values.items() for case in (1, 2)}}
+    summary = summarise(
+        scores,
+        task="abdomen",
+        domain="target",
+        split="test",
+        cases=2,
+        protocol={"name": "paper", "mean_of": ["liver", "both"]},
+        regions=["both"],
+        distances=distances,
+        mean_of=["liver", "both"],
+    )
+    assert summary["assd_voxel"]["per_class"]["liver"] == pytest.approx({"mean": 2, "std": 2**0.5, "n": 2})
+    assert summary["assd_voxel"]["per_class"]["spleen"] == {"mean": 4, "std": None, "n": 1}
+    assert summary["assd_voxel"]["mean"] == pytest.approx((2 + 9) / 2)  # of liver and the region
+    lines = summary_table(summary).splitlines()
+    assert lines[0].endswith("protocol paper")
+    assert lines[1].endswith("ASSD voxels")
+    assert lines[-1].split() == ["mean", "of", "liver,", "both", "0.800", "2.000", "5.500"]
+    write_metrics(tmp_path / "metrics.csv", scores, distances)
+    with (tmp_path / "metrics.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["assd_voxel"] for row in rows] == ["1.0", "4.0", "8.0", "3.0", "", "10.0"]
+    assert read_metrics(tmp_path / "metrics.csv") == scores

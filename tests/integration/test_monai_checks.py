@@ -15,6 +15,8 @@ import pytest
 import SimpleITK
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
+from monai_sfda.engines.dicom_outputs import adaptation_method
+from monai_sfda.release import file_sha256
 from tests.builders import BUNDLES, REPOSITORY
 from tests.integration.commands import ABDOMEN, QUICK_ADAPT, SAMPLING, run_in_process
 from tests.zoo import SCHEMA, check_source_of_bundle, check_zoo_ready, read_configuration
@@ -122,6 +124,13 @@ def test_adapted_bundle_runs_by_itself_with_stock_monai(adapted, phantoms, tmp_p
     )
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "masks").glob("*_seg.nii.gz"))) == 4
+
+
+def test_adapted_weights_say_what_adapted_them(adapted):
+    """In the run folder and in its bundle, which may be moved; the record of other weights does not count."""
+    for weights in (adapted / "adapted.pt", adapted / "bundle" / "models" / "model.pt"):
+        assert adaptation_method(weights, file_sha256(weights)) == "sfs"
+        assert adaptation_method(weights, "0" * 64) is None
 
 
 def test_source_and_adapted_bundles_are_ready_for_the_zoo(source_run, adapted, tmp_path):

@@ -55,6 +55,7 @@ def test_two_processes_train_and_adapt_as_one(phantoms, source_run, tmp_path):
     ]
     assert [r["training"]["processes"] for r in records] == [2, 1]
     assert records[0]["validation"].keys() == records[1]["validation"].keys()
+    assert [r["reference_scans"]["subjects"] for r in records] == [4, 4]
 
     settings = {
         "dataset_dir": phantoms,
@@ -71,7 +72,13 @@ def test_two_processes_train_and_adapt_as_one(phantoms, source_run, tmp_path):
     assert list(first) == list(second)
     for name in first:
         torch.testing.assert_close(first[name], second[name], rtol=1e-2, atol=1e-3)
-    for name in ("model.pt", "adaptation.json", "report.html", "bundle/configs/multi_gpu_adapt.json"):
+    for name in (
+        "model.pt",
+        "adaptation.json",
+        "reference_scans.json",
+        "report.html",
+        "bundle/configs/multi_gpu_adapt.json",
+    ):
         assert (adapt / name).is_file(), name
     assert len(list((adapt / "tensorboard").glob("events*"))) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -83,46 +84,28 @@ def check(
     folder: Annotated[Path, typer.Argument(help="Folder with the unpacked downloads.")],
     task: Annotated[str, typer.Option(help="Task of the catalog.")] = "abdomen",
     datalist: Annotated[Path | None, typer.Option(help="JSON that replaces the official layouts.")] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Unlabelled target scans in no layout, as for target_images.")
+    ] = False,
 ) -> None:
     """Say what is found, missing or wrong in a download; exit status 1 when a job could not start."""
     from rich.console import Console
-    from rich.table import Table
 
     from monai_sfda.catalog import find_task
-    from monai_sfda.workflow.check import BOUND, check_data, classes_of, geometry_of
+    from monai_sfda.workflow.check import check_data
+    from monai_sfda.workflow.check_page import check_page
 
     found = find_task(task)
-    console = Console() if sys.stdout.isatty() else Console(width=160)
     with Console(stderr=True).status("looking") as status:
         result = check_data(
             found,
             folder,
             datalist=datalist,
+            plain=plain,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
         )
-    table = Table(title=f"{found.title}: what is there and will be used")
-    for title in ("domain", "split", "subjects", "missing ids", "scans with", "geometry"):
-        table.add_column(title)
-    for s in result.splits:
-        expected = "" if s.expected is None else f" of {s.expected}"
-        classes = classes_of(s.summaries, found) if s.labelled and s.summaries else "-"
-        missing = ", ".join(s.missing) or "-"
-        geometry = geometry_of(s.summaries)
-        if not s.labelled:
-            classes = "no labels"
-        if not s.summaries and not s.errors:
-            geometry = "the same scans as above"
-        table.add_row(s.domain, s.split, f"{s.subjects}{expected}", missing, classes, geometry)
-    console.print(table)
-    for s in result.splits:
-        console.print(f"{s.domain} {s.split}: {s.split_source}", highlight=False)
-    for job, problems in result.problems.items():
-        if job == BOUND and not problems:
-            continue  # said only where labels are there and bad: a target needs none
-        console.print(f"{job}: {'cannot start' if problems else 'ready'}", highlight=False)
-        for problem in problems:
-            console.print(f"  {problem}", highlight=False, markup=False)
-    if any(result.problems.values()):
+    print(check_page(result, found, width=min(shutil.get_terminal_size((120, 50)).columns, 160)))
+    if any(result.faults.values()):
         raise typer.Exit(1)
 
 

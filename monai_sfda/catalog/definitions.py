@@ -159,6 +159,11 @@ class Domain:
     channels: tuple[str, ...] = ()
     ignored_values: tuple[int, ...] = ()
 
+    @property
+    def scans(self) -> str:
+        """What there are several of, for messages: `BTCV CT scans`, `GTA5 pictures`."""
+        return self.title if self.kind == "picture" else f"{self.title} scans"
+
     def splits_of(self, found: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """Subject ids by split: the official ones, or by the rule from those that were found."""
         return self.splits.of(found) if isinstance(self.splits, SeededSplit) else self.splits

@@ -2,7 +2,8 @@
 
 Cases of 2017 to 2019 are called `Brats18_<site>_<id>_<time point>`; a subject is `<site>_<id>`, whatever the
 year, the grade and the time point. Those of 2020 and 2021 (`BraTS20_Training_001`, `BraTS2021_00000`) are one
-subject each, and no folder says their grade.
+subject each, and no folder says their grade. Since 2023 a case is `BraTS-GLI-<subject>-<time point>`, and its
+files end in `-t1n`, `-t1c`, `-t2w`, `-t2f` and `-seg`.
 
 Source: https://www.med.upenn.edu/sbia/brats2018.html.
 """
@@ -10,11 +11,11 @@ Source: https://www.med.upenn.edu/sbia/brats2018.html.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monai_sfda.data.layout import SEARCH_DEPTH, Folder, FoundScan, add_subject, folders_below
+from monai_sfda.data.layout import SEARCH_DEPTH, Folder, FoundScan, add_subject, folders_below, twice
 from monai_sfda.errors import DataError, SettingError, nearest
 
 SEQUENCES = ("t1", "t1ce", "t2", "flair")
@@ -28,7 +29,9 @@ _LEVELS = SEARCH_DEPTH + 3  # MICCAI_BraTS_2018_Data_Training / HGG / case
 _BY_SITE = re.compile(r"brats1[789]_(.+_.+)_(\d+)", re.IGNORECASE)
 _BY_NUMBER = re.compile(r"brats(?:20_training|2021)_\d+", re.IGNORECASE)
 # One label of 2020 (case 355) is called W39_1998.09.19_Segm.nii.
-_LABEL = re.compile(r".*_segm?\.nii(?:\.gz)?", re.IGNORECASE)
+_LABEL = re.compile(r".*[_-]segm?\.nii(?:\.gz)?", re.IGNORECASE)
+_BY_TIME = re.compile(r"brats-gli-(\d+)-\d+", re.IGNORECASE)
+_ENDS_SINCE_2023 = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
     """The examinations by case name (`Brats18_2013_2_1`), each with its subject.
 
     A subject with examinations of both grades is one of high grade: its low-grade examinations are left out
-    of `LGG`, so that no subject is in both domains of an adaptation from one grade to the other.
+    of `LGG`, so that no subject is in both domains of an adaptation from one grade to the other; a note says
+    so. One examination in both folders, or twice in one, is a fault, and so is a sequence that is missing.
 
     Args:
         dataset_dir: folder that holds the unpacked download, at any depth up to four.
@@ -60,21 +64,51 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
             order, of one grade.
 
     Raises:
-        DataError: when a case is there twice, or lacks one of the sequences asked for.
         SettingError: when the modality is unknown.
     """
     sequences, grade = _parts(modality)
-    found: dict[str, FoundScan] = {}
     examinations = list(_examinations(dataset_dir))
-    high = {examination.subject for examination in examinations if examination.grade == "HGG"}
+    found: dict[str, FoundScan] = {}
     for examination in examinations:
-        if grade is not None and examination.grade != grade:
+        if grade in (None, examination.grade):
+            add_subject(found, examination.case, _scan(examination, sequences))
+    return found if grade is None else _of_one_grade(found, grade, examinations)
+
+
+def grades_known(dataset_dir: Path) -> bool | None:
+    """Whether the folders say the grade of any case; None where there is no case."""
+    grades = [examination.grade for examination in _examinations(dataset_dir)]
+    return any(grades) if grades else None
+
+
+def _of_one_grade(
+    found: dict[str, FoundScan], grade: str, examinations: Sequence[_Examination]
+) -> dict[str, FoundScan]:
+    """The scans of a grade without the subjects of the other, whom a note or a fault names."""
+    elsewhere = {e.case: e for e in examinations if e.grade != grade}
+    subjects = {e.subject for e in elsewhere.values() if e.grade is not None}
+    kept: dict[str, FoundScan] = {}
+    for case, scan in found.items():
+        fault, note = scan.fault, None
+        other = elsewhere.get(case)
+        if other is not None and fault is None:
+            fault = twice(scan.images[0].parent, other.folder.path)
+            if other.grade is not None:
+                fault = DataError(
+                    f"an examination in both grades (also in {other.grade})",
+                    remedy="remove it from the folder of the grade that it is not",
+                    path=scan.images[0].parent,
+                )
+        elif scan.subject in subjects and grade == "LGG":
             continue
-        if grade == "LGG" and examination.subject in high:
-            continue
-        images = tuple(_image(examination, sequence) for sequence in sequences)
-        add_subject(found, examination.case, FoundScan(images, _label(examination), examination.subject))
-    return found
+        elif scan.subject in subjects:
+            note = DataError(
+                "a subject with examinations in HGG and in LGG",
+                remedy="it counts as one of high grade, and its low-grade examinations are left out",
+                path=scan.images[0].parent,
+            )
+        kept[case] = replace(scan, fault=fault, note=note)
+    return kept
 
 
 def _parts(modality: str) -> tuple[tuple[str, ...], str | None]:
@@ -90,31 +124,41 @@ def _parts(modality: str) -> tuple[tuple[str, ...], str | None]:
 def _examinations(root: Path) -> Iterator[_Examination]:
     for folder in folders_below(root, _LEVELS):
         case = folder.path.name
-        by_site = _BY_SITE.fullmatch(case)
-        if by_site is None and _BY_NUMBER.fullmatch(case) is None:
+        named = _BY_SITE.fullmatch(case) or _BY_TIME.fullmatch(case)
+        if named is None and _BY_NUMBER.fullmatch(case) is None:
             continue
         if not any(_sequence_of(case, file) for file in folder.files):
             continue
         above = folder.path.parent.name.upper()
-        subject = case if by_site is None else by_site[1]
+        subject = case if named is None else named[1]
         yield _Examination(folder, case, subject, above if above in GRADES else None)
 
 
 def _sequence_of(case: str, file: str) -> str | None:
     """The sequence that a file of a case holds; None for every other file."""
-    names = {f"{case}_{sequence}{end}": sequence for sequence in SEQUENCES for end in (".nii.gz", ".nii")}
+    names = {
+        f"{case}{end}{suffix}": sequence
+        for sequence in SEQUENCES
+        for end in (f"_{sequence}", f"-{_ENDS_SINCE_2023[sequence]}")
+        for suffix in (".nii.gz", ".nii")
+    }
     return names.get(file)
 
 
-def _image(examination: _Examination, sequence: str) -> Path:
-    for file in examination.folder.files:
-        if _sequence_of(examination.case, file) == sequence:
-            return examination.folder.path / file
-    raise DataError(
-        f"the case has no {sequence} image",
-        remedy=f"complete the download; expected <case>_{sequence}.nii.gz",
-        path=examination.folder.path,
-    )
+def _scan(examination: _Examination, sequences: Sequence[str]) -> FoundScan:
+    """An examination's sequences as channels; one that is missing is its fault."""
+    folder = examination.folder.path
+    files = {_sequence_of(examination.case, file): folder / file for file in examination.folder.files}
+    images = tuple(files[sequence] for sequence in sequences if sequence in files)
+    missing = [sequence for sequence in sequences if sequence not in files]
+    fault = None
+    if missing:
+        fault = DataError(
+            f"the case has no {', no '.join(missing)} image",
+            remedy=f"complete the download; expected <case>_{missing[0]}.nii.gz",
+            path=folder,
+        )
+    return FoundScan(images or (folder,), _label(examination), examination.subject, fault)
 
 
 def _label(examination: _Examination) -> Path:

@@ -28,8 +28,7 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
         dataset_dir: folder that holds the unpacked download, at any depth up to four.
         modality: the data set has one, which is not looked at.
 
-    Raises:
-        DataError: when a subject is there twice.
+    A subject that is there twice has that as its fault.
     """
     found: dict[str, FoundScan] = {}
     for folder in folders_below(dataset_dir, _LEVELS):

@@ -38,6 +38,7 @@ class CachedVolume:
         plane_shape: (H', W') of the resampled slices before they were padded or cut to (H, W).
         voxel_ml: volume of one resampled voxel, ml; None for a picture.
         doubt: why its values look like those of another modality; None where they do not.
+        content: hash of the scan's values.
     """
 
     case: Case
@@ -47,6 +48,7 @@ class CachedVolume:
     plane_shape: tuple[int, int]
     voxel_ml: float | None
     doubt: str | None = None
+    content: str = ""
 
     @property
     def is_cut(self) -> bool:
@@ -79,6 +81,7 @@ class _Written:
     plane_shape: tuple[int, int]
     voxel_ml: float | None
     doubt: str | None
+    content: str
 
 
 def free_memory() -> int:
@@ -196,6 +199,7 @@ def _write(volume: CachedVolume, folder: Path, key: int) -> _Written:
         volume.plane_shape,
         volume.voxel_ml,
         volume.doubt,
+        volume.content,
     )
 
 
@@ -203,7 +207,14 @@ def _open(entry: _Written, folder: Path, key: int) -> CachedVolume:
     image = _map(folder / f"{key}.image", entry.image, torch.float32)
     label = None if entry.label is None else _map(folder / f"{key}.label", entry.label, torch.uint8)
     return CachedVolume(
-        entry.case, image, label, entry.num_slices, entry.plane_shape, entry.voxel_ml, entry.doubt
+        entry.case,
+        image,
+        label,
+        entry.num_slices,
+        entry.plane_shape,
+        entry.voxel_ml,
+        entry.doubt,
+        entry.content,
     )
 
 

@@ -45,6 +45,11 @@ class Case:
     output_name: str | None = field(default=None, repr=False)
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells its scan from every other: its files, and of a folder of several series which it is."""
+        return self.image, self.series_uid, self.files
+
+    @property
     def name(self) -> str:
         """What outputs are called (`img0001`); for DICOM the folder's name. Used only beside the scans."""
         return self.output_name or stem(self.image[0])

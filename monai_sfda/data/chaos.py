@@ -42,7 +42,6 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
         modality: `T2SPIR`, `T1DUAL_InPhase` or `T1DUAL_OutPhase`.
 
     Raises:
-        DataError: when a subject is there twice.
         SettingError: when the modality is unknown.
     """
     sequence, phase = _folders(modality)
@@ -133,6 +132,12 @@ def read_ground(folder: Path, grid: SliceGrid) -> NDArray[np.uint8]:
             )
         label[:, :, slices[name]] = picture.T
     return label
+
+
+def picture_with(folder: Path, value: int) -> Path:
+    """The first label picture of a `Ground` folder that holds a value; the folder where none does."""
+    pictures = (p for p in sorted(folder.iterdir()) if p.suffix.lower() == ".png")
+    return next((p for p in pictures if (_read_picture(p) == value).any()), folder)
 
 
 def _sibling_slices(ground: Path, grid: SliceGrid) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,29 @@ _KEYS = (*_DOMAIN_KEYS, *_PLAIN_KEYS, "labels", *_DESCRIPTIVE_KEYS)
 _ITEM_KEYS = ("image", "label", "subject")
 
 
+@dataclass(frozen=True)
+class Datalist:
+    """One split of a datalist.
+
+    Attributes:
+        cases: whose images are there; without a label where it is missing.
+        warnings: what a user should know, in counts.
+        overlaps: with other splits of the domain, in words and counts.
+        faults: of items whose image is missing.
+        label_faults: of items whose label was wanted and is missing.
+    """
+
+    cases: tuple[Case, ...]
+    warnings: tuple[str, ...]
+    overlaps: tuple[str, ...]
+    faults: tuple[DataError, ...]
+    label_faults: tuple[DataError, ...]
+
+
 def read_datalist(
     path: Path, task: Task, domain: str, split: str, dataset_dir: Path, *, labels: bool
-) -> tuple[list[Case], list[str], list[str]]:
-    """The cases of one split of a datalist, warnings, and overlaps with other splits of the domain.
+) -> Datalist:
+    """One split of a datalist; files that are missing are faults of their items.
 
     Args:
         path: JSON with `source_train` ... `target_test`, or `training`, `validation`, `test` of the domain
@@ -49,8 +69,8 @@ def read_datalist(
         labels: whether labels are wanted; without, no label path is looked at.
 
     Raises:
-        DataError: when the list is missing, is no JSON, has unknown keys or labels of another task, when the
-            split is empty, or when a file that it names is missing.
+        DataError: when the list is missing, is no JSON, has unknown keys or labels of another task, or when
+            the split is empty.
     """
     content = _parse(path)
     for key in content:
@@ -65,31 +85,40 @@ def read_datalist(
     items = [_item(raw, path) for raw in _items(content, domain, split, path)]
     folders = (dataset_dir, path.parent)
     cases: list[Case] = []
+    faults: list[DataError] = []
+    label_faults: list[DataError] = []
     for images, label, subject in items:
-        image = tuple(_resolve(name, folders, dataset_dir) for name in images)
-        if labels and label is None:
-            raise DataError(
-                "no label is listed for an image",
-                remedy="add its 'label' to the datalist",
-                path=image[0],
-                root=dataset_dir,
-            )
+        try:
+            image = tuple(_resolve(name, folders, dataset_dir) for name in images)
+        except DataError as error:
+            faults.append(error)
+            continue
+        found: Path | None = None
+        if labels:
+            try:
+                found = _resolve_label(label, folders, image[0], dataset_dir)
+            except DataError as error:
+                label_faults.append(error)
         cases.append(
             Case(
                 number=len(cases) + 1,
                 subject=subject or images[0],
                 image=image,
-                label=_resolve_label(label, folders, image[0], dataset_dir)
-                if labels and label is not None
-                else None,
+                label=found,
                 reader="datalist",
                 root=dataset_dir,
                 stored_labels=stored_labels,
             )
         )
     repeated = len(cases) - len({case.image for case in cases})
-    warnings = [f"{repeated} scans of the {split} list are listed more than once"] if repeated else []
-    return cases, warnings, _shared_subjects(content, domain, split, path)
+    warnings = (f"{repeated} scans of the {split} list are listed more than once",) if repeated else ()
+    return Datalist(
+        tuple(cases),
+        warnings,
+        tuple(_shared_subjects(content, domain, split, path)),
+        tuple(faults),
+        tuple(label_faults),
+    )
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -190,7 +219,14 @@ def _resolve(name: str, folders: tuple[Path, Path], root: Path) -> Path:
     return found
 
 
-def _resolve_label(name: str, folders: tuple[Path, Path], image: Path, root: Path) -> Path:
+def _resolve_label(name: str | None, folders: tuple[Path, Path], image: Path, root: Path) -> Path:
+    if name is None:
+        raise DataError(
+            "no label is listed for an image",
+            remedy="add its 'label' to the datalist",
+            path=image,
+            root=root,
+        )
     found = next((folder / name for folder in folders if (folder / name).exists()), None)
     if found is None:
         raise DataError(

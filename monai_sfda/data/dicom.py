@@ -26,7 +26,8 @@ def scan_headers(folder: Path, series_uid: str | None = None) -> tuple[Header, .
     headers = find_series(folder) if folder.is_dir() else read_headers([folder])
     if headers.damaged:
         raise DataError(
-            f"{len(headers.damaged)} damaged DICOM files, which may be slices",
+            f"{len(headers.damaged)} damaged DICOM file{'s' if len(headers.damaged) > 1 else ''}, perhaps "
+            "slices",
             remedy="transfer the series again or remove the file",
             path=headers.damaged[0],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -184,11 +185,12 @@ def read_headers(files: Sequence[Path] | Iterator[Path]) -> Headers:
     """The headers of the DICOM images among some files; other files are left aside by their content.
 
     A file that is too short for DICOM or cannot be opened (a link to nowhere) counts as damaged where it lies
-    beside images and has their ending.
+    beside images and has their ending, and any other where its name is one of theirs but for the digits.
     """
     images: list[Header] = []
     damaged: list[Path] = []
     short: list[Path] = []
+    strangers: list[Path] = []
     unreadable: list[Path] = []
     others = 0
     for path in files:
@@ -196,6 +198,8 @@ def read_headers(files: Sequence[Path] | Iterator[Path]) -> Headers:
             if not is_dicom(path):
                 if path.stat().st_size < _PREAMBLE + 4:
                     short.append(path)
+                else:
+                    strangers.append(path)
                 continue
         except OSError:
             unreadable.append(path)
@@ -216,7 +220,14 @@ def read_headers(files: Sequence[Path] | Iterator[Path]) -> Headers:
             others += 1
     beside = {(h.file.parent, h.file.suffix) for h in images}
     damaged += [path for path in (*short, *unreadable) if (path.parent, path.suffix) in beside]
+    alike = {(h.file.parent, _without_digits(h.file.name)) for h in images}
+    damaged += [path for path in strangers if (path.parent, _without_digits(path.name)) in alike]
     return Headers(tuple(images), tuple(damaged), others, tuple(unreadable))
+
+
+def _without_digits(name: str) -> str:
+    """What the names of a series' files have in common."""
+    return re.sub(r"\d+", "#", name)
 
 
 def find_series(folder: Path) -> Headers:

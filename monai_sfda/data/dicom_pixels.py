@@ -62,13 +62,13 @@ def stored_frames(path: Path) -> NDArray[Any]:
             shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
             syntax = _transfer_syntax(dataset)
             if syntax.is_encapsulated:
-                return _decompress(dataset, syntax).reshape(shape)
+                return _decompress(dataset, syntax, path).reshape(shape)
             dataset.file_meta.TransferSyntaxUID = syntax
             return _stored_bits(dataset.pixel_array.reshape(shape), dataset)
     except UNREADABLE as error:
         raise DataError(
-            "the pixel data are cut short, damaged or of an unknown compression",
-            remedy="transfer the series again, uncompressed if need be",
+            "the pixel data are cut short or damaged",
+            remedy="transfer the series again",
             path=path,
         ) from error
 
@@ -95,8 +95,12 @@ def _stored_bits(frames: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     return np.right_shift(np.left_shift(bits, allocated - 1 - high), allocated - stored)
 
 
-def _decompress(dataset: Dataset, syntax: UID) -> NDArray[Any]:
-    """Decodes through GDCM; the temporary file holds pixels alone, no rescaling, geometry or patient data."""
+def _decompress(dataset: Dataset, syntax: UID, source: Path) -> NDArray[Any]:
+    """Decodes through GDCM; the temporary file holds pixels alone, no rescaling, geometry or patient data.
+
+    Raises:
+        DataError: when GDCM cannot, which names the transfer syntax.
+    """
     frames = int(dataset.get("NumberOfFrames") or 1)
     byte = int(dataset.BitsAllocated) <= 8
     meta = FileMetaDataset()
@@ -114,5 +118,12 @@ def _decompress(dataset: Dataset, syntax: UID) -> NDArray[Any]:
         for keyword in _PIXEL_TAGS:
             if keyword in dataset:
                 bare[keyword] = dataset[keyword]
-        bare.save_as(path)
-        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
+        try:
+            bare.save_as(path)
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
+        except UNREADABLE as error:
+            raise DataError(
+                f"compressed pixels ({syntax.name}) that are damaged or of a kind that is not supported",
+                remedy="transfer the series again, uncompressed (Explicit VR Little Endian)",
+                path=source,
+            ) from error

@@ -24,8 +24,7 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
         dataset_dir: folder that holds the download, at any depth up to four.
         modality: first part of the file names.
 
-    Raises:
-        DataError: when a subject is there twice.
+    A subject that is there twice has that as its fault.
     """
     found: dict[str, FoundScan] = {}
     name = f"{modality}_image.nii.gz"

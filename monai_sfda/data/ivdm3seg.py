@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,20 +39,20 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
         modality: as in the file names.
 
     Raises:
-        DataError: when a set is there twice, or `subjects.json` cannot be read or misses one.
+        DataError: when `subjects.json` cannot be read, misses a set, or says two things of one.
     """
     found: dict[str, FoundScan] = {}
-    listing: Path | None = None
+    listings: list[Path] = []
     for folder in folders_below(dataset_dir, _LEVELS):
-        if listing is None and SUBJECTS_FILE in folder.files:
-            listing = folder.path / SUBJECTS_FILE
+        if SUBJECTS_FILE in folder.files:
+            listings.append(folder.path / SUBJECTS_FILE)
         for name in folder.files:
             match = _IMAGE.fullmatch(name)
             if match is not None and match[2].lower() == modality:
                 image = folder.path / name
                 add_subject(found, str(int(match[1])), FoundScan((image,), _label_of(image, match)))
     numbers = sorted(found, key=int)
-    subjects = either_pairing(numbers) if listing is None else _listed(listing, numbers)
+    subjects = _listed(listings, numbers) if listings else either_pairing(numbers)
     return {number: replace(found[number], subject=subjects[number]) for number in numbers}
 
 
@@ -79,25 +80,38 @@ def either_pairing(numbers: list[str]) -> dict[str, str]:
     return {number: f"G{first(int(number)):02d}" for number in numbers}
 
 
-def _listed(path: Path, numbers: list[str]) -> dict[str, str]:
-    """What `subjects.json` says of these sets."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        said = {str(int(number)): str(subject) for number, subject in content.items()}
-    except (ValueError, AttributeError) as error:
-        raise DataError(
-            "the file cannot be read as numbers of sets and their subjects",
-            remedy='write JSON like {"1": "a", "2": "a", "3": "b"}, or remove the file',
-            path=path,
-        ) from error
+def _listed(paths: Sequence[Path], numbers: list[str]) -> dict[str, str]:
+    """What the files `subjects.json`, mostly one, say of these sets."""
+    said: dict[str, str] = {}
+    for path in paths:
+        for number, subject in _pairs(path):
+            if said.setdefault(number, subject) != subject:
+                raise DataError(
+                    f"set {number} is of subject '{said[number]}' and of subject '{subject}'",
+                    remedy="name one subject for every set, in one file",
+                    path=path,
+                )
     missing = [number for number in numbers if number not in said]
     if missing:
         raise DataError(
             f"{len(missing)} of the {len(numbers)} sets have no subject (the first: set {missing[0]})",
             remedy="name the subject of every set, or remove the file",
-            path=path,
+            path=paths[0],
         )
     return {number: said[number] for number in numbers}
+
+
+def _pairs(path: Path) -> list[tuple[str, str]]:
+    """Numbers of sets and their subjects as a file has them, a number perhaps twice."""
+    try:
+        pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
+        return [(str(int(number)), str(subject)) for number, subject in pairs]
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            "the file cannot be read as numbers of sets and their subjects",
+            remedy='write JSON like {"1": "a", "2": "a", "3": "b"}, or remove the file',
+            path=path,
+        ) from error
 
 
 def _label_of(image: Path, match: re.Match[str]) -> Path:

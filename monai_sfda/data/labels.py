@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from monai_sfda.catalog import IGNORED, Domain, LabelRange, Task
 from monai_sfda.data.case import Case
+from monai_sfda.data.chaos import picture_with
 from monai_sfda.data.checks import affine_difference, check_affine, describe_shape, same_affine
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.volume import read_volume
 from monai_sfda.errors import DataError
 
 _MOST_NAMED = 10
+_MOST_LABELS = 250
+"""More unknown values than this are no labels: whole-body atlases have fewer."""
 _TABLE_SIZE = 1 << 16
 
 
@@ -81,7 +84,7 @@ def to_classes(
         stored: values of any numeric type.
         ranges: which values mean which class; the first that fits counts.
         background: further values that mean background.
-        path: the file, for messages.
+        path: the file, or the folder of pictures, for messages.
         ignored: values that mean `IGNORED`, unless a range has them.
 
     Raises:
@@ -99,6 +102,12 @@ def to_classes(
             classes[index] = IGNORED
         elif value not in background:
             unknown.append(value)
+    if len(unknown) > _MOST_LABELS:
+        raise DataError(
+            f"{values.size} different values: a scan, not a label",
+            remedy="put the label there (have image and label been exchanged?)",
+            path=path,
+        )
     if unknown:
         known = [f"{r.low}" if r.low == r.high else f"{r.low} to {r.high}" for r in ranges]
         known += [str(v) for v in (*background, *ignored) if not any(r.low <= v <= r.high for r in ranges)]
@@ -106,7 +115,7 @@ def to_classes(
             f"unknown label values ({_enumerate(unknown)})",
             remedy="correct the label, or name the value under 'labels' of a datalist, as background "
             f"if it means nothing (known: {', '.join(known)})",
-            path=path,
+            path=picture_with(path, unknown[0]) if path.is_dir() else path,
         )
     if _is_dense(values):
         table = np.zeros(int(values[-1]) + 1, dtype=np.uint8)

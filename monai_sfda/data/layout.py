@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from monai_sfda.data.case import volume_suffix
 from monai_sfda.errors import DataError
@@ -24,11 +25,25 @@ class FoundScan:
         images: one file or DICOM folder; several are the channels of one scan.
         label: its place.
         subject: where a subject may have several scans; None: the scan's own id is the subject's.
+        fault: why it cannot be used, such as a missing channel; a list that holds the scan is refused.
+        note: what a user should know of it; the scan is used.
     """
 
     images: tuple[Path, ...]
     label: Path
     subject: str | None = None
+    fault: DataError | None = None
+    note: DataError | None = None
+
+
+class Layout(Protocol):
+    """A module that knows one official layout."""
+
+    def find(self, dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
+        """The scans by subject id."""
+
+    def expected(self, modality: str) -> str:
+        """The layout in words."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +91,19 @@ def folders_below(root: Path, levels: int) -> Iterator[Folder]:
 
 
 def add_subject(found: dict[str, FoundScan], subject: str, scan: FoundScan) -> None:
-    """Notes a subject's scan.
+    """Notes a subject's scan; where it is there already, elsewhere, that is the fault of the first."""
+    first = found.get(subject)
+    if first is None:
+        found[subject] = scan
+    elif first.fault is None:
+        found[subject] = replace(first, fault=twice(first.images[0], scan.images[0]))
 
-    Raises:
-        DataError: when the subject was found before, in another folder.
-    """
-    if subject in found:
-        raise DataError(
-            f"a scan that is there twice (also in {found[subject].images[0].parent.name})",
-            remedy="give the folder of one copy of the data set as dataset_dir",
-            path=scan.images[0],
-        )
-    found[subject] = scan
+
+def twice(first: Path, second: Path) -> DataError:
+    """The fault of a scan that two folders hold, whose paths are told from their common folder."""
+    other = first.relative_to(os.path.commonpath((first, second)))
+    return DataError(
+        f"a scan that is there twice (also {other})",
+        remedy="give the folder of one copy of the data set as dataset_dir",
+        path=second,
+    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from monai_sfda.catalog import Domain, Task
 from monai_sfda.data import brats, btcv, chaos, ibsi, ivdm3seg, mmwhs, street
@@ -15,9 +14,11 @@ from monai_sfda.data.checks import check_folder
 from monai_sfda.data.datalist import SPLIT_KEYS, read_datalist
 from monai_sfda.data.dicom_headers import files_below
 from monai_sfda.data.folder import find_scans
-from monai_sfda.data.layout import FoundScan
+from monai_sfda.data.inspection import CaseSummary, check_cases
+from monai_sfda.data.layout import FoundScan, Layout
 from monai_sfda.data.picture import find_pictures
-from monai_sfda.data.reading import CaseSummary, check_cases, read_case
+from monai_sfda.data.reading import raise_first, read_case
+from monai_sfda.data.recognition import describe_folder
 from monai_sfda.data.writing import write_segmentation
 from monai_sfda.errors import DataError, NoScansError, SettingError, nearest, report_errors_relative_to
 
@@ -32,17 +33,7 @@ __all__ = [
 ]
 
 
-class _Layout(Protocol):
-    """A module that knows one official layout."""
-
-    def find(self, dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
-        """The scans by subject id."""
-
-    def expected(self, modality: str) -> str:
-        """The layout in words."""
-
-
-_LAYOUTS: dict[str, _Layout] = {
+LAYOUTS: dict[str, Layout] = {
     "brats": brats,
     "btcv": btcv,
     "chaos": chaos,
@@ -76,6 +67,23 @@ class CaseList:
     overlaps: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class FoundCases:
+    """What was found of a split, good and bad.
+
+    Attributes:
+        list: the cases whose images are there; without a label where it is missing.
+        faults: why scans cannot be listed: there twice, a channel missing.
+        label_faults: of the cases whose label is missing.
+        notes: of cases that are used, what a user should know.
+    """
+
+    list: CaseList
+    faults: tuple[DataError, ...] = ()
+    label_faults: tuple[DataError, ...] = ()
+    notes: tuple[DataError, ...] = ()
+
+
 def list_cases(
     task: Task,
     domain: str,
@@ -99,7 +107,29 @@ def list_cases(
         labels: whether labels are wanted; without, every label is None and no label's path is looked at.
 
     Raises:
-        DataError: when nothing is found, the split is empty, or (with `labels`) a label is missing.
+        DataError: when nothing is found, the split is empty, a scan is there twice or lacks a channel, or
+            (with `labels`) a label is missing; the first, with how many more are bad.
+        SettingError: when the domain or the split is unknown.
+    """
+    found = find_cases(task, domain, split, dataset_dir, datalist=datalist, labels=labels)
+    faults = (*found.faults, *found.label_faults)
+    raise_first(faults, len(found.list.cases) + len(found.faults))
+    return found.list
+
+
+def find_cases(
+    task: Task,
+    domain: str,
+    split: str,
+    dataset_dir: Path,
+    *,
+    datalist: Path | None = None,
+    labels: bool = True,
+) -> FoundCases:
+    """As `list_cases`, with the scans that cannot be used beside the others; arguments as there.
+
+    Raises:
+        DataError: when nothing is found or the split is empty.
         SettingError: when the domain or the split is unknown.
     """
     side = task.domain(domain)
@@ -113,17 +143,23 @@ def list_cases(
     with report_errors_relative_to(dataset_dir):
         check_folder(dataset_dir)
         if datalist is not None:
-            listed, warnings, overlaps = read_datalist(
-                Path(datalist), task, domain, split, dataset_dir, labels=labels
+            listed = read_datalist(Path(datalist), task, domain, split, dataset_dir, labels=labels)
+            found = FoundCases(
+                CaseList(
+                    with_unique_names(listed.cases),
+                    (*listed.warnings, *listed.overlaps),
+                    split,
+                    f"the {split} list of the datalist given",
+                    overlaps=listed.overlaps,
+                ),
+                listed.faults,
+                listed.label_faults,
             )
-            return CaseList(
-                with_unique_names(listed),
-                (*warnings, *overlaps),
-                split,
-                f"the {split} list of the datalist given",
-                overlaps=tuple(overlaps),
-            )
-        return _official(side, split, dataset_dir, labels=labels)
+        else:
+            found = _official(side, split, dataset_dir, labels=labels)
+    for error in (*found.faults, *found.label_faults, *found.notes):
+        error.root = error.root or dataset_dir
+    return found
 
 
 def list_folder(folder: Path, channels: Sequence[str] = (), *, pictures: bool = False) -> CaseList:
@@ -149,13 +185,15 @@ def list_folder(folder: Path, channels: Sequence[str] = (), *, pictures: bool = 
     return CaseList(with_unique_names(scans), tuple(warnings), "all", "all scans of the folder given")
 
 
-def _official(side: Domain, split: str, dataset_dir: Path, *, labels: bool) -> CaseList:
-    layout = _LAYOUTS[side.dataset]
+def _official(side: Domain, split: str, dataset_dir: Path, *, labels: bool) -> FoundCases:
+    layout = LAYOUTS[side.dataset]
     found = layout.find(dataset_dir, side.modality)
     if not found:
+        there = describe_folder(dataset_dir, side, LAYOUTS)
         raise DataError(
-            f"no {side.title} scans",
-            remedy=f"expected {layout.expected(side.modality)}, up to four folders down, or give a datalist",
+            f"no {side.scans}",
+            remedy=f"expected {layout.expected(side.modality)}, up to four folders down, or give a datalist"
+            f"{there and '; '}{there}",
             path=dataset_dir,
         )
     owner = {scan: found[scan].subject or scan for scan in found}
@@ -170,28 +208,39 @@ def _official(side: Domain, split: str, dataset_dir: Path, *, labels: bool) -> C
             remedy=f"use another split (subjects: {sizes}), complete the download, or give a datalist",
             path=dataset_dir,
         )
-    cases: list[Case] = []
-    for name in present:
-        scan = found[name]
-        if labels and not scan.label.exists():
-            raise DataError(
-                "the label is missing of the image",
-                remedy=f"complete the download; expected {layout.expected(side.modality)}",
-                path=scan.images[0],
-            )
-        cases.append(
-            Case(
-                number=len(cases) + 1,
-                subject=owner[name],
-                image=scan.images,
-                label=scan.label if labels else None,
-                reader=side.dataset,
-                root=dataset_dir,
-            )
-        )
     missing = tuple(s for s in subjects if s not in owner.values())
     warnings = _warnings(side, split, len(subjects), len(missing))
-    return CaseList(with_unique_names(cases), warnings, split, side.split_source, missing)
+    listed = CaseList((), warnings, split, side.split_source, missing)
+    return _sorted_out(listed, side, [(owner[name], found[name]) for name in present], dataset_dir, labels)
+
+
+def _sorted_out(
+    listed: CaseList, side: Domain, present: Sequence[tuple[str, FoundScan]], root: Path, labels: bool
+) -> FoundCases:
+    """The scans of a split as cases of `listed`, and the faults of those that cannot be used."""
+    cases: list[Case] = []
+    faults: list[DataError] = []
+    label_faults: list[DataError] = []
+    notes: list[DataError] = []
+    for subject, scan in present:
+        if scan.fault is not None:
+            faults.append(scan.fault)
+            continue
+        labelled = labels and scan.label.exists()
+        if labels and not labelled:
+            label_faults.append(
+                DataError(
+                    "the label is missing of the image",
+                    remedy=f"complete the download; expected {LAYOUTS[side.dataset].expected(side.modality)}",
+                    path=scan.images[0],
+                )
+            )
+        if scan.note is not None:
+            notes.append(scan.note)
+        label = scan.label if labelled else None
+        cases.append(Case(len(cases) + 1, subject, scan.images, label, side.dataset, root=root))
+    found = replace(listed, cases=with_unique_names(cases))
+    return FoundCases(found, tuple(faults), tuple(label_faults), tuple(notes))
 
 
 def _warnings(side: Domain, split: str, subjects: int, missing: int) -> tuple[str, ...]:

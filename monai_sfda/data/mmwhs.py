@@ -30,8 +30,7 @@ def find(dataset_dir: Path, modality: str) -> dict[str, FoundScan]:
         dataset_dir: folder that holds the unpacked download, at any depth up to four.
         modality: `mr` or `ct`, as the file names begin.
 
-    Raises:
-        DataError: when a subject is there twice.
+    A subject that is there twice has that as its fault.
     """
     image = re.compile(rf"({re.escape(modality)}_train_(\d{{4}}))_image(\.nii(?:\.gz)?)", re.IGNORECASE)
     found: dict[str, FoundScan] = {}

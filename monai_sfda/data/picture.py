@@ -23,6 +23,8 @@ from monai_sfda.errors import DataError, OutputError
 from monai_sfda.files import whole_file
 
 _OWN_OUTPUT = "_seg"
+_FEWEST_PIXELS, _MOST_CLASSES = 1000, 40
+_PACKED = np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
 #: Cityscapes' colours and ids, for labels that are stored in colour. Black is all that is not labelled.
 _COLOURS = {
     (0, 0, 0): 0,
@@ -63,15 +65,31 @@ def read_picture(path: Path) -> Scan:
     Transparency is dropped, grey becomes three equal channels.
 
     Raises:
-        DataError: when the file is missing, damaged or no picture.
+        DataError: when the file is missing, damaged, no picture, or a label.
     """
     check_file(path)
     try:
         with Image.open(path) as picture:
-            values = np.asarray(picture.convert("RGB"), dtype=np.float32)
+            colours = np.asarray(picture.convert("RGB"))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise _no_picture(path) from error
+    _check_not_a_label(colours, path)
+    values = colours.astype(np.float32)
     return Scan(np.ascontiguousarray(values.transpose(2, 0, 1)[..., None]), np.eye(4))
+
+
+def _check_not_a_label(colours: NDArray[np.uint8], path: Path) -> None:
+    """A picture of a camera has more colours than labels have classes, however few its pixels."""
+    flat = colours.reshape(-1, 3)
+    if len(flat) < _FEWEST_PIXELS:
+        return
+    seen = np.unique(flat[:: len(flat) // _FEWEST_PIXELS].astype(np.int32) @ _PACKED)
+    if seen.size <= _MOST_CLASSES:
+        raise DataError(
+            f"only {seen.size} colours: a label, not a picture",
+            remedy="put the picture there (have picture and label been exchanged?), or leave it out",
+            path=path,
+        )
 
 
 def read_label_picture(path: Path, scan: Scan, dataset: str) -> NDArray[Any]:
@@ -109,7 +127,7 @@ def _ids(path: Path) -> NDArray[Any]:
 
 
 def _ids_of_colours(colours: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    packed = colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    packed = colours.astype(np.int32) @ _PACKED
     present, where = np.unique(packed, return_inverse=True)
     known = {(r << 16) + (g << 8) + b: value for (r, g, b), value in _COLOURS.items()}
     other = [value for value in present.tolist() if value not in known]

@@ -75,7 +75,7 @@ def check_not_a_mask(values: NDArray[Any], path: Path) -> None:
     if found.size <= FEWEST_VALUES and bool((found == np.rint(found)).all()):
         raise DataError(
             f"only {found.size} different values, all integers: a mask, not a scan",
-            remedy="leave masks and labels out of the scans",
+            remedy="put the scan there (have image and label been exchanged?), or leave the mask out",
             path=path,
         )
 

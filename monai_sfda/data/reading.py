@@ -1,15 +1,12 @@
-"""Reading a case: its scan, its label on the same grid, and the check of all cases before a long run."""
+"""Reading a case: its scan, and its label on the same grid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,27 +28,6 @@ from monai_sfda.data.plausibility import check_modality, check_not_a_mask
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.volume import read_volume
 from monai_sfda.errors import DataError, report_errors_relative_to
-
-
-@dataclass(frozen=True)
-class CaseSummary:
-    """What a checked case is like, without anything that names it.
-
-    Attributes:
-        number: of the case.
-        channels: of the scan.
-        shape: voxels along each axis.
-        spacing_mm: voxel size; None for a picture.
-        orientation: where the voxel axes point, as in `LPS`.
-        classes: contiguous classes present in the label, background left out; None where no label was read.
-    """
-
-    number: int
-    channels: int
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float] | None
-    orientation: str
-    classes: tuple[int, ...] | None
 
 
 def read_case(
@@ -94,80 +70,6 @@ def read_case(
         )
 
 
-def check_cases(
-    cases: Sequence[Case],
-    task: Task,
-    domain: str,
-    with_label: bool,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[CaseSummary, ...]:
-    """Reads and checks every input of a list, one at a time, before a long run.
-
-    Args:
-        cases: a list's.
-        task: whose labels are meant.
-        domain: `source` or `target`.
-        with_label: whether labels are read and checked.
-        progress: called with (cases done, cases in all).
-
-    Returns:
-        A summary a case, in the list's order.
-
-    Raises:
-        DataError: the first bad case's, with how many more are bad; also when cases differ in their number of
-            channels.
-    """
-    summaries, errors = inspect_cases(cases, task, domain, with_label, progress)
-    raise_first(errors, len(cases))
-    odd = next((s for s in summaries if s.channels != summaries[0].channels), None)
-    if odd is not None:
-        raise DataError(
-            f"{odd.channels} channels where the first scan has {summaries[0].channels}",
-            remedy="list the same channels for every scan",
-            path=cases[summaries.index(odd)].image[0],
-            root=cases[summaries.index(odd)].root,
-        )
-    return tuple(summaries)
-
-
-def inspect_cases(
-    cases: Sequence[Case],
-    task: Task,
-    domain: str,
-    with_label: bool,
-    progress: Callable[[int, int], None] | None = None,
-    threads: int = 1,
-) -> tuple[list[CaseSummary], list[DataError]]:
-    """Reads every input of a list and tells what is good and what is bad; arguments as in `check_cases`.
-
-    Args:
-        cases, task, domain, with_label, progress: as in `check_cases`.
-        threads: readers at once.
-
-    Returns:
-        Summaries of the good cases and errors of the bad ones, both in the list's order.
-    """
-
-    def inspect(case: Case) -> CaseSummary | DataError:
-        """One case's summary or error."""
-        try:
-            return _summary(case, task, *read_case(case, task, domain, with_label=with_label))
-        except DataError as error:
-            return error
-
-    summaries: list[CaseSummary] = []
-    errors: list[DataError] = []
-    with ThreadPoolExecutor(threads) as readers:
-        for done, result in enumerate(readers.map(inspect, cases), start=1):
-            if isinstance(result, DataError):
-                errors.append(result)
-            else:
-                summaries.append(result)
-            if progress is not None:
-                progress(done, len(cases))
-    return summaries, errors
-
-
 def raise_first(errors: Sequence[DataError], scans: int) -> None:
     """Raises the first of the errors that were met while all scans were looked at, with how many more are
     bad.
@@ -181,18 +83,6 @@ def raise_first(errors: Sequence[DataError], scans: int) -> None:
     first, others = errors[0], len(errors) - 1
     more = f" ({others} more of {scans} scans {'are' if others > 1 else 'is'} bad too)" if others else ""
     raise DataError(first.what + more, remedy=first.remedy, path=first.path, root=first.root) from first
-
-
-def _summary(case: Case, task: Task, scan: Scan, label: NDArray[np.uint8] | None) -> CaseSummary:
-    structures = {s.index for s in task.structures}
-    return CaseSummary(
-        number=case.number,
-        channels=scan.array.shape[0],
-        shape=scan.shape,
-        spacing_mm=None if task.pictures else scan.spacing_mm,
-        orientation="".join(nib.aff2axcodes(scan.affine)),
-        classes=None if label is None else tuple(int(v) for v in np.unique(label) if int(v) in structures),
-    )
 
 
 def _read_channel(case: Case, path: Path, kind: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -22,6 +22,7 @@ from monai_sfda import processes
 from monai_sfda.catalog import Task, find_task
 from monai_sfda.data.cache import CachedVolume, VolumeCache, machine_cache
 from monai_sfda.data.case import Case
+from monai_sfda.data.content import content_of, refuse_copies
 from monai_sfda.data.listing import CaseList, list_cases, list_folder
 from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.reading import raise_first, read_case
@@ -181,6 +182,8 @@ class StackDataset(Dataset[dict[str, Any]]):
                 if volume.doubt is not None:
                     self.doubts.append(f"scan {volume.case.number}: {volume.doubt}")
                     logger.warning(self.doubts[-1])
+            if self.images is None and not self.task.pictures:
+                refuse_copies((volume.case, volume.content) for volume in volumes)
             for volume in volumes:
                 if volume.image.shape[0] != volumes[0].image.shape[0]:
                     raise DataError(
@@ -222,6 +225,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             plane_shape=grid.sampled_shape,
             voxel_ml=voxel_ml,
             doubt=doubt(scan.array, self.task.domain(self.domain).kind),
+            content=content_of(scan.array),
         )
 
     def _centre(self, slices: Tensor) -> Tensor:

@@ -53,8 +53,7 @@ class StreetLayout:
             dataset_dir: folder that holds the unpacked download, at any depth up to four.
             modality: there is one, which is not looked at.
 
-        Raises:
-            DataError: when a picture is there twice.
+        A picture that is there twice has that as its fault.
         """
         found: dict[str, FoundScan] = {}
         for folder in folders_below(dataset_dir, SEARCH_DEPTH + self.levels):

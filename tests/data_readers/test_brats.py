@@ -118,8 +118,9 @@ def test_a_missing_sequence_is_named_and_other_sequences_do_not_need_it(download
     gone.unlink()
     assert len(find(download, "flair")) == 6
     for modality in ("t1ce", "HGG"):
-        with pytest.raises(DataError, match="has no t1ce image"):
-            find(download, modality)
+        found = find(download, modality)
+        assert [name for name, scan in found.items() if scan.fault] == ["Brats18_CBICA_AAB_1"]
+        assert "has no t1ce image" in str(found["Brats18_CBICA_AAB_1"].fault)
 
 
 def test_the_four_files_of_a_plain_folder_are_one_scan_and_a_missing_one_is_named(download):
@@ -136,8 +137,30 @@ def test_the_four_files_of_a_plain_folder_are_one_scan_and_a_missing_one_is_name
 
 def test_a_second_copy_of_a_case_is_refused(download):
     shutil.copytree(next(download.rglob("HGG")), download / "copy" / "HGG")
-    with pytest.raises(DataError, match="there twice"):
-        find(download, "t1")
+    with pytest.raises(DataError, match=r"there twice \(also .*/HGG/Brats18_"):
+        list_cases(BRAIN_GRADE, "source", "train", download)
+    assert list_cases(BRAIN_GRADE, "target", "train", download).cases
+
+
+def test_one_examination_in_both_grades_is_refused_and_a_subject_of_both_is_noted(download):
+    assert "examinations in HGG and in LGG" in str(find(download, "HGG")["Brats18_2013_7_2"].note)
+    shutil.copytree(next(download.rglob("HGG/Brats18_CBICA_AAB_1")), download / "LGG" / "Brats18_CBICA_AAB_1")
+    for grade, other in (("HGG", "LGG"), ("LGG", "HGG")):
+        fault = find(download, grade)["Brats18_CBICA_AAB_1"].fault
+        assert f"an examination in both grades (also in {other})" in str(fault)
+
+
+def test_names_since_2023_are_read_and_time_points_are_one_subject(tmp_path):
+    ends = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f"}
+    for case in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00002-000"):
+        folder = write_case(tmp_path / "data" / case, seg="-seg")
+        for name, end in ends.items():
+            (folder / f"{case}_{name}.nii.gz").rename(folder / f"{case}-{end}.nii.gz")
+    for name, end in ends.items():
+        found = find(tmp_path, name)
+        assert [scan.subject for scan in found.values()] == ["00001", "00001", "00002"]
+        assert all(scan.images[0].name.endswith(f"-{end}.nii.gz") for scan in found.values())
+        assert all(scan.label.is_file() for scan in found.values())
 
 
 def test_an_unknown_sequence_lists_the_nearest():

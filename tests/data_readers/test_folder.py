@@ -153,7 +153,7 @@ def test_pipes_and_links_to_nowhere(tmp_path: Path) -> None:
     paths = build.write_dicom(tmp_path / "s", build.volume(), MATRIX)
     paths[-1].unlink()
     paths[-1].symlink_to(tmp_path / "gone.dcm")
-    with pytest.raises(DataError, match=r"1 damaged DICOM files, which may be slices"):
+    with pytest.raises(DataError, match=r"1 damaged DICOM file, perhaps slices"):
         read_case(
             Case(1, "s", (tmp_path / "s",), None, "folder", root=tmp_path),
             ABDOMEN,

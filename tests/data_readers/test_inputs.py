@@ -269,7 +269,7 @@ def test_official_values_become_classes_and_others_background(tmp_path: Path) ->
 def test_check_cases_counts_the_bad_ones_and_summarises_the_good(tmp_path: Path) -> None:
     cases = []
     for number in (1, 2, 3, 4):
-        build.write_nifti(tmp_path / f"{number}.nii.gz", build.volume(), MATRIX)
+        build.write_nifti(tmp_path / f"{number}.nii.gz", build.volume(seed=number), MATRIX)
         build.write_nifti(tmp_path / f"{number}_label.nii.gz", build.class_volume(), MATRIX)
         cases.append(
             replace(build.case_of(tmp_path, f"{number}.nii.gz", f"{number}_label.nii.gz"), number=number)

@@ -77,6 +77,9 @@ def test_a_file_says_whose_the_sets_are(download: Path) -> None:
     listing.write_text('{"1": "P0"}', encoding="utf-8")
     with pytest.raises(DataError, match=r"15 of the 16 sets have no subject .*subjects.json"):
         ivdm3seg.find(download, "wat")
+    listing.write_text('{"1": "P0", "01": "P1"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"set 1 is of subject 'P0' and of subject 'P1' in .*subjects\.json"):
+        ivdm3seg.find(download, "wat")
     listing.write_text("[1, 2]", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be read as numbers of sets"):
         ivdm3seg.find(download, "wat")
@@ -102,8 +105,9 @@ def test_packed_files_other_cases_and_one_folder_are_read(tmp_path: Path) -> Non
 
 def test_a_set_that_is_there_twice_is_an_error(download: Path) -> None:
     write_sets(download / "copy", [3])
-    with pytest.raises(DataError, match="there twice"):
-        ivdm3seg.find(download, "wat")
+    found = ivdm3seg.find(download, "wat")
+    assert [number for number, scan in found.items() if scan.fault] == ["3"]
+    assert "there twice (also " in str(found["3"].fault)
 
 
 def test_a_missing_mask_names_the_image_and_the_layout(download: Path) -> None:

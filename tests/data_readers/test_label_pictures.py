@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from monai_sfda.catalog import ABDOMEN
 from monai_sfda.data.case import Case
-from monai_sfda.data.listing import read_case
+from monai_sfda.data.listing import list_cases, read_case
 from monai_sfda.errors import DataError
 
 from . import build
@@ -75,4 +76,21 @@ def test_bad_label_pictures(tmp_path: Path, spoil: Callable[[Path], None], messa
     spoil(base / "Ground" / "IMG-0005-00003.png")
     case = Case(1, "5", (base / "DICOM_anon",), base / "Ground", "chaos", root=tmp_path)
     with pytest.raises(DataError, match=message):
+        read_case(case, ABDOMEN, "source", with_label=True)
+
+
+def test_greys_within_the_published_ranges_are_the_organs(tmp_path: Path) -> None:
+    """Of the four organs the published values vary round 63, 126, 189 and 252."""
+    greys = [0, 55, 63, 70, 110, 126, 135, 175, 189, 200, 240, 252, 255]
+    stored = np.zeros(SHAPE, np.uint8)
+    stored[: len(greys[:9]), 0, 2], stored[: len(greys[9:]), 1, 2] = greys[:9], greys[9:]
+    base = build.write_chaos(tmp_path, 2, stored, MATRIX)
+    (case,) = list_cases(ABDOMEN, "source", "train", tmp_path).cases
+    _, classes = read_case(case, ABDOMEN, "source", with_label=True)
+    assert classes is not None
+    assert [*classes[:9, 0, 2], *classes[:4, 1, 2]] == [0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+    shutil.rmtree(base)
+    stored[0, 0, 3] = 54
+    build.write_chaos(tmp_path, 2, stored, MATRIX)
+    with pytest.raises(DataError, match=r"unknown label values \(54\) in .*/Ground/.*\.png: "):
         read_case(case, ABDOMEN, "source", with_label=True)

@@ -133,7 +133,8 @@ def test_nothing_there(tmp_path: Path, downloads: Path) -> None:
 
 def test_a_subject_that_is_there_twice(downloads: Path) -> None:
     shutil.copytree(downloads / "a", downloads / "copy")
-    with pytest.raises(DataError, match=r"there twice .* in copy/b/c/d/RawData/Training/img/img0001.nii.gz"):
+    there = "b/c/d/RawData/Training/img/img0002.nii.gz"
+    with pytest.raises(DataError, match=rf"there twice \(also a/{there}\) \(1 more .* in copy/{there}"):
         list_cases(ABDOMEN, "target", "train", downloads)
 
 

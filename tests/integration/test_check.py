@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from monai_sfda.catalog import ABDOMEN
-from monai_sfda.workflow.check import BOUND, JOBS, check_data, classes_of, geometry_of
+from monai_sfda.workflow.check import BOUND, JOBS, check_data
+from monai_sfda.workflow.check_page import classes_of, geometry_of
 from tests.integration.test_bad_input import labels, truncate, unknown_value, volumes
 from tests.test_catalog_and_cli import command
 
@@ -32,7 +34,9 @@ def test_complete_phantoms_are_ready(data):
     train = splits["source", "train"]
     assert (train.subjects, train.expected, len(train.missing)) == (3, 16, 13)
     assert geometry_of(train.summaries).startswith("96 x 96 x ")
-    assert classes_of(train.summaries, ABDOMEN).startswith("liver 3, right kidney 3")
+    assert classes_of(train.summaries, ABDOMEN) == "every structure in every scan"
+    fewer = [replace(train.summaries[0], classes=(1, 2)), *train.summaries[1:]]
+    assert classes_of(fewer, ABDOMEN).startswith("scans with liver 3, right kidney 3, left kidney 2")
     assert splits["target", "test"].subjects == 1
 
 
@@ -65,7 +69,7 @@ def test_command_says_what_is_wrong_and_exits_1(data, tmp_path):
     truncate(sorted(data.rglob("T2SPIR/DICOM_anon/*.dcm"))[3])
     done = command("check", "--task", "abdomen", str(data))
     assert done.returncode == 1
-    assert "train: cannot start" in done.stdout
+    assert "train, evaluate --domain source: not ready" in done.stdout
     assert str(tmp_path) not in done.stdout
     done = command("check", str(tmp_path / "nowhere"))
     assert done.returncode == 1
@@ -97,4 +101,6 @@ def test_a_subject_in_two_lists_spoils_the_evaluation(data, tmp_path):
     datalist.write_text(json.dumps(content), encoding="utf-8")
     problems = check_data(ABDOMEN, data, datalist=datalist).problems
     assert problems["adapt"] == []
-    assert "1 subject is in the test list and in the train list" in problems["evaluate"][0]
+    assert "a subject of the test list who is in the train list too" in problems["evaluate"][0]
+    assert volumes(data)[0].name in problems["evaluate"][0]
+    assert volumes(data)[1].name in problems["evaluate"][0]

@@ -12,6 +12,9 @@ from monai_sfda.evaluation.comparison import NOTHING, with_minus_sign
 
 Row = dict[str, Any]
 
+MOST_STRUCTURES = 8
+"""So many have columns of their own beside the means; more of them have a table of their own on the page."""
+
 
 def over_seeds(per_seed: Mapping[int, Sequence[Row]]) -> list[Row]:
     """The rows of several seeds as one row a result.
@@ -68,9 +71,12 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Head and cells of the table, as text.
 
-    A column without any entry (no seconds known, no measure) is left out.
+    A column without any entry (no seconds known, no measure, no distances of pictures) is left out, and so
+    are structures when there are more than `MOST_STRUCTURES`.
     """
     structures = list(rows[0]["dice_per_structure"])
+    if len(structures) > MOST_STRUCTURES:
+        structures = []
     regions = list(rows[0].get("dice_per_region", {}))
     measures = list(dict.fromkeys(name for row in rows for name in row["measures"]))
     head = [
@@ -86,7 +92,8 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     ]
     body = []
     for row in rows:
-        left_out = f", {row['assd_left_out']} left out" if row["assd_left_out"] else ""
+        assd = row["assd_mm"]["mean"] is not None and row["assd_left_out"]
+        left_out = f", {row['assd_left_out']} left out" if assd else ""
         peak = row["peak_memory_bytes"]
         body.append(
             [
@@ -103,6 +110,16 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         )
     kept = [i for i, title in enumerate(head) if i == 0 or any(line[i] not in ("", NOTHING) for line in body)]
     return [head[i] for i in kept], [[line[i] for i in kept] for line in body]
+
+
+def structure_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the mean Dice of each structure, a line each, where `cells` has left them out."""
+    head = ["Dice", *[row["title"] for row in rows]]
+    body = [
+        [name.replace("_", " "), *[_number(row["dice_per_structure"][name]["mean"], 3) for row in rows]]
+        for name in rows[0]["dice_per_structure"]
+    ]
+    return head, body if len(body) > MOST_STRUCTURES else []
 
 
 def _number(value: float | None, decimals: int) -> str:
@@ -131,7 +148,8 @@ def _gap(entry: Mapping[str, Any]) -> str:
 def as_terminal(title: str, rows: Sequence[Row]) -> Table:
     """The table for the terminal."""
     head, body = cells(rows)
-    table = Table(title=title)
+    more = len(structure_cells(rows)[1])
+    table = Table(title=title, caption=f"Dice of the {more} structures: on the page" if more else None)
     for name in head:
         table.add_column(name, justify="left" if name == "" else "right")
     for line in body:
@@ -154,13 +172,16 @@ def as_markdown(content: Mapping[str, Any]) -> str:
     ]
     notes = [
         "Mean ± standard deviation over seeds. The gap closed is (adapted - unadapted) / (bound - unadapted) "
-        "in mean Dice. ASSD leaves out organs that one of the two masks lacks, and counts them."
+        "in mean Dice."
     ]
+    if "ASSD mm" in head:
+        notes.append("ASSD leaves out organs that one of the two masks lacks, and counts them.")
     if "seconds" in head:
         notes.append(
             "Seconds and peak memory (host) are of the whole process that adapts, or trains the bound, with "
             "reading and reporting; steps that were interrupted have none."
         )
+    structure_head, structure_body = structure_cells(content["rows"])
     return "\n".join(
         [
             f"# {content['title']}",
@@ -169,10 +190,8 @@ def as_markdown(content: Mapping[str, Any]) -> str:
             "",
             content["shows"],
             "",
-            "| " + " | ".join(head) + " |",
-            "|" + "---|" * len(head),
-            *["| " + " | ".join(line) + " |" for line in body],
-            "",
+            *_markdown_table(head, body),
+            *(_markdown_table(structure_head, structure_body) if structure_body else []),
             " ".join(notes),
             "",
             f"The paper, on its own data and protocol: {content['paper']}",
@@ -181,3 +200,8 @@ def as_markdown(content: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(line) + " |" for line in (head, *body)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:], ""]

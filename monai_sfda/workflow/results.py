@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai_sfda.ablations import Arm
+from monai_sfda.catalog import find_task
 from monai_sfda.evaluation.comparison import BOUND, PUBLISHED_DISPLAY, UNADAPTED
 from monai_sfda.evaluation.gap import gap_closed
 from monai_sfda.evaluation.summary import read_summary
@@ -56,8 +57,9 @@ def results_table(experiment: Experiment, arms: Sequence[Arm]) -> list[dict[str,
 def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `results_table` from an evaluation's summary, without the costs.
 
-    `measures` are the distances that a published protocol adds.
+    `measures` are the distances that a published protocol adds, and of pictures the mean IoU.
     """
+    of_pictures = find_task(summary["task"]).pictures
     return {
         "title": title,
         "dice": summary["dice"]["mean"],
@@ -72,7 +74,8 @@ def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:
         "protocol": summary["protocol"]["name"],
         "seconds": None,
         "peak_memory_bytes": None,
-        "measures": {
+        "measures": ({"mean IoU": summary["iou"]["mean"]} if of_pictures else {})
+        | {
             f"{metric.title} ({metric.unit})": summary[metric.key]["mean"]
             for metric in PUBLISHED_DISPLAY
             if metric.key in summary

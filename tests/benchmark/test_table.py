@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_sfda.benchmark.table import as_markdown, cells, over_seeds
+from monai_sfda.benchmark.table import as_markdown, cells, over_seeds, structure_cells
 
 
 def row(title, dice, *, gap=None, assd=2.0, left_out=0, seconds=None, peak=None, **measures):
@@ -83,3 +83,31 @@ def test_a_page_says_what_it_is_of(phantom):
     assert "evaluation protocol `whole_volume`" in page
     for text in ("seeds 0, 1, 2", "monai-sfda benchmark --ablation rho", "Figure 4", "](rho.png)", "| SFS |"):
         assert text in page
+
+
+def test_many_structures_have_a_table_of_their_own():
+    """Nineteen columns would leave no room for the means, on the terminal or the page."""
+    rows = [row(title, 0.5, assd=None, left_out=4, **{"mean IoU": 0.25}) for title in ("unadapted", "MAS3")]
+    for entry in rows:
+        entry["dice_per_structure"] = {f"class_{n}": n / 20 for n in range(19)}
+    combined = over_seeds({0: rows})
+    assert cells(combined)[0] == ["", "mean Dice", "mean IoU"]
+    head, body = structure_cells(combined)
+    assert head == ["Dice", "unadapted", "MAS3"]
+    assert body[3] == ["class 3", "0.150", "0.150"]
+    page = as_markdown(
+        {
+            "name": "methods",
+            "title": "Methods",
+            "configuration": "`small.json`",
+            "phantom": True,
+            "seeds": {"0": []},
+            "rows": combined,
+            "command": "monai-sfda benchmark",
+            "shows": "what it shows",
+            "paper": "nothing",
+        }
+    )
+    assert "| class 18 | 0.900 | 0.900 |" in page
+    assert "ASSD" not in page
+    assert structure_cells(over_seeds(PER_SEED))[1] == []

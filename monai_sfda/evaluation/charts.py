@@ -19,6 +19,8 @@ _GRID = "#d9dee5"
 COLORS = ("#8a94a3", "#1b6ca8", "#2f8f5b", "#b8741a", "#7a5ba8", "#a33b4b")
 _SMOOTHED_FROM = 40
 _DOTS_PER_INCH = 130
+MOST_PANELS = 7
+"""Side by side; more of them are drawn below each other."""
 _LONGEST_TEXT = 48
 
 
@@ -162,15 +164,19 @@ def spread_over_seeds(
     structures = list(dict.fromkeys(name for values in results.values() for name in values))
     if not structures:
         raise DataError("there is no score to draw", remedy="give at least one result with one structure")
+    columns = min(len(structures), MOST_PANELS)
+    rows = math.ceil(len(structures) / columns)
     figure = Figure(
-        figsize=(2.4 + 1.7 * len(structures), 0.36 * len(results) + 1.2),
+        figsize=(2.4 + 1.7 * columns, rows * (0.36 * len(results) + 0.8) + 0.4),
         facecolor="white",
         layout="constrained",
     )
     if heading:
         figure.suptitle(heading, fontsize=10, color=INK, parse_math=False)
-    panels = figure.subplots(1, len(structures), sharey=True, squeeze=False)[0]
-    for panel, structure in zip(panels, structures, strict=True):
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for panel in panels[len(structures) :]:
+        panel.set_axis_off()
+    for panel, structure in zip(panels, structures, strict=False):
         for i, values in enumerate(results.values()):
             known = [v for v in values.get(structure, ()) if v is not None and math.isfinite(v)]
             mean = float(np.mean(known)) if known else 0.0
@@ -186,10 +192,11 @@ def spread_over_seeds(
         quiet(panel)
         panel.grid(axis="x", color=_GRID, linewidth=0.6)
         panel.grid(visible=False, axis="y")
-    panels[0].set_yticks(range(len(results)), [short(name) for name in results], fontsize=8)
-    for label in panels[0].get_yticklabels():
-        label.set_parse_math(False)
-    panels[0].invert_yaxis()
+    for first in panels[::columns]:
+        first.set_yticks(range(len(results)), [short(name) for name in results], fontsize=8)
+        for label in first.get_yticklabels():
+            label.set_parse_math(False)
+    panels[0].invert_yaxis()  # of all: they share it
     return png(figure)
 
 

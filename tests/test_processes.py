@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from monai_sfda import processes
-from monai_sfda.data.stacks import StackDataset, share_of
+from monai_sfda.data.loading import share_of
+from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines import AdaptationTrainer, SupervisedTrainer
 from monai_sfda.engines.class_ratio_regression import ClassRatioRegressorSettings, ClassRatioTrainer
 from monai_sfda.engines.source_statistics import fit_prototypes

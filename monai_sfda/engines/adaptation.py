@@ -12,7 +12,8 @@ from torch import Tensor
 
 from monai_sfda import processes
 from monai_sfda.checkpoints import load_into
-from monai_sfda.data.stacks import StackDataset, share_of
+from monai_sfda.data.loading import share_of
+from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError

@@ -21,8 +21,9 @@ from monai.engines import Trainer
 from torch import Tensor, nn
 
 from monai_sfda import processes
+from monai_sfda.data.loading import StackLoader, share_of
 from monai_sfda.data.sampling import SliceSampler
-from monai_sfda.data.stacks import StackDataset, StackLoader, share_of
+from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.handlers import GracefulStop, History, RunCheckpoint, attach_progress
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from monai_sfda import processes
+from monai_sfda.data.loading import StackLoader
 from monai_sfda.data.sampling import SliceSampler
-from monai_sfda.data.stacks import StackDataset, StackLoader
+from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.adaptation import AdaptationTrainer
 from monai_sfda.engines.base import StepTrainer, augmentation_from, seed_for
 from monai_sfda.engines.progress import progress_bar

@@ -139,7 +139,8 @@ def unpool(x: Tensor, indices: Tensor) -> Tensor:
     Returns:
         (B, C, 2 H, 2 W).
     """
-    if torch.jit.is_scripting():  # type: ignore[attr-defined]  # TorchScript cannot read what follows
+    # TorchScript cannot read what follows, and would read a comment behind the ignore as a type.
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return functional.max_unpool2d(x, indices, [2, 2])
     if torch.onnx.is_in_onnx_export():
         return unpool_by_comparison(x, indices)

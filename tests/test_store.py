@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from monai_sfda.errors import OutputError, StoreError
 from monai_sfda.store import ModelStore, StoreReader
+from monai_sfda.store.lock import locked
 from tests.builders import REPOSITORY
 from tests.store_runs import write_adapted_run, write_source_run
 
@@ -233,6 +235,30 @@ def test_what_is_not_there_is_named_with_what_is(store, tmp_path):
         store.activate("abdomen", 9)
     with pytest.raises(StoreError, match=r"no model store: store\.json is missing in elsewhere"):
         StoreReader(tmp_path / "elsewhere").models()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_during_a_change_does_not_keep_the_lock(tmp_path):
+    with locked(tmp_path / "lock", patience=0):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        with locked(tmp_path / "lock", patience=0):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_lock_that_another_holds_is_our_error_after_the_patience(store):
+    with (
+        locked(store.root / "lock", patience=0),
+        pytest.raises(StoreError, match="another process has held the store for 0"),
+    ):
+        ModelStore(store.root, patience=0.05).rollback("abdomen")
+    assert store.active("abdomen").number == 1
 
 
 def test_a_store_that_cannot_be_written_is_our_error(runs):

@@ -26,9 +26,12 @@ def listed_versions_are_whole(reader):
 
 
 @pytest.mark.parametrize(
-    ("processes", "operations"), [(2, 60), pytest.param(4, 1000, marks=pytest.mark.long)]
+    ("processes", "operations", "least_kills"),
+    [(2, 60, 8), pytest.param(4, 1000, 60, marks=pytest.mark.long)],
 )
-def test_kills_leave_every_listed_version_whole_and_exactly_one_active(tmp_path, processes, operations):
+def test_kills_leave_every_listed_version_whole_and_exactly_one_active(
+    tmp_path, processes, operations, least_kills
+):
     chance = random.Random(processes)
     source = os.urandom(100_000)
     store = ModelStore(tmp_path / "store")
@@ -49,7 +52,7 @@ def test_kills_leave_every_listed_version_whole_and_exactly_one_active(tmp_path,
     running = [start(seed) for seed in range(processes)]
     kills, deadline = 0, time.monotonic() + 500
     try:
-        while started() < operations:
+        while started() < operations or kills < least_kills:
             assert time.monotonic() < deadline
             process, seed = running[place := chance.randrange(processes)]
             while not started(seed) and process.poll() is None:
@@ -65,7 +68,6 @@ def test_kills_leave_every_listed_version_whole_and_exactly_one_active(tmp_path,
             process.kill()
             process.wait()
     assert [path.read_text(encoding="utf-8") for path in tmp_path.glob("fault_*")] == []
-    assert kills >= 5
 
     listed_versions_are_whole(reader)
     assert store.verify("abdomen") == {}

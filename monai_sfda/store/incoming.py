@@ -4,13 +4,12 @@ deleted.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_sfda.store.lock import try_lock
+from monai_sfda.store.lock import try_lock, unlock
 
 _LOCK = ".lock"
 
@@ -34,7 +33,7 @@ class Claim:
         for folder in self.folder.parent.glob(f"{self.folder.name}*"):
             if folder != self.lock:
                 shutil.rmtree(folder, ignore_errors=True)
-        os.close(self.descriptor)
+        unlock(self.descriptor)
         self.lock.unlink(missing_ok=True)
 
 
@@ -56,7 +55,11 @@ class Incoming:
         descriptor = try_lock(lock)
         if descriptor is None:
             raise FileExistsError(f"{lock.name} is held")
-        place.mkdir()
+        try:
+            place.mkdir()
+        except OSError:
+            unlock(descriptor)
+            raise
         return Claim(place, lock, descriptor)
 
     def discard(self, folder: Path) -> None:
@@ -83,7 +86,7 @@ class Incoming:
             if descriptor is None:
                 held.add(lock.name.removesuffix(_LOCK))
             else:
-                os.close(descriptor)
+                unlock(descriptor)
         for path in self.folder.iterdir():
             if path.name.partition(".")[0] in held:
                 continue

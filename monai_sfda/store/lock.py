@@ -23,6 +23,10 @@ if sys.platform == "win32":  # pragma: no cover
         except OSError:
             return False
         return True
+
+    def unlock(descriptor: int) -> None:
+        """Releases a lock of `try_lock`."""
+        os.close(descriptor)
 else:
     import fcntl
 
@@ -33,9 +37,15 @@ else:
             return False
         return True
 
+    def unlock(descriptor: int) -> None:
+        """Releases a lock of `try_lock`."""
+        # Closing alone would leave it with a process that was forked meanwhile, such as a data loader's.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
 
 def try_lock(path: Path, *, create: bool = True) -> int | None:
-    """The descriptor of a lock on `path`, to be closed by the caller; None while another holds it.
+    """The descriptor of a lock on `path`, for `unlock`; None while another holds it.
 
     It excludes other processes and other threads of this one. The file stays empty; that it is there says
     nothing.
@@ -85,4 +95,4 @@ def locked(path: Path, patience: float) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(descriptor)
+        unlock(descriptor)

@@ -106,11 +106,12 @@ class Version:
 
     def faults(self) -> list[str]:
         """What is missing, altered or too much, by the hashes of the manifest; empty for a whole version."""
+        # Not rglob, which fails when another process prunes the version meanwhile.
         there = {
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
-            if not path.is_dir() and path != self.folder / MANIFEST
-        }
+            (Path(parent) / name).relative_to(self.folder).as_posix()
+            for parent, _, names in os.walk(self.folder)
+            for name in names
+        } - {MANIFEST}
         recorded: dict[str, str] = self.manifest["files"]
         found = [f"{name} is missing" for name in sorted(recorded.keys() - there)]
         found += [f"{name} was added" for name in sorted(there - recorded.keys())]

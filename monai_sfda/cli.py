@@ -12,6 +12,7 @@ import typer
 
 from monai_sfda import __version__
 from monai_sfda.ablations import ABLATIONS, find_ablations
+from monai_sfda.cli_models import models
 from monai_sfda.errors import SettingError, SfdaError, nearest
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(models)
 
 
 def _show_version(value: bool) -> None:

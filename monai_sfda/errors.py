@@ -82,6 +82,10 @@ class OutputError(SfdaError):
     """A result cannot be written."""
 
 
+class StoreError(SfdaError):
+    """A model store, or a version in it, is missing or altered, or does not allow what was asked."""
+
+
 @contextmanager
 def report_errors_relative_to(root: Path | str) -> Iterator[None]:
     """Errors that leave this block name their file relative to `root`, unless they already have a root."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -36,7 +37,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             if beside.exists():
                 shutil.rmtree(beside)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -100,7 +101,17 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Our error for one of the operating system's while `path` was written."""
     return OutputError(
         f"cannot be written ({error.strerror or error})",
         remedy="check that the output folder may be written to and has space left",

@@ -26,7 +26,7 @@ from torch import Tensor
 from monai_sfda.catalog import Task
 from monai_sfda.checkpoints import ANOTHER_NETWORK, load_into, load_weights
 from monai_sfda.errors import ReleaseError
-from monai_sfda.files import tensor_file, whole_folder
+from monai_sfda.files import file_sha256, tensor_file, whole_folder
 from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.transforms import Preprocessing
@@ -280,12 +280,3 @@ def _read_regressor(definition: Mapping[str, Any], path: Path) -> ClassRatioRegr
     network = ClassRatioRegressor.from_definition(definition)
     load_into(network, load_weights(path), path.name)
     return network.eval().requires_grad_(False)
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

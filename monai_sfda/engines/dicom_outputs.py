@@ -21,7 +21,7 @@ from monai_sfda.data.dicom_segmentation import (
 )
 from monai_sfda.data.scan import Scan
 from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError
-from monai_sfda.release import file_sha256
+from monai_sfda.files import file_sha256
 
 logger = logging.getLogger(__name__)
 

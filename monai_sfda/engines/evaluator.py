@@ -14,7 +14,7 @@ from monai_sfda.errors import DataError
 from monai_sfda.evaluation.metrics import StructureScore, centre_blob, score_case
 from monai_sfda.evaluation.summary import Distances, summarise, write_metrics, write_summary
 from monai_sfda.evaluation.summary_table import summary_table
-from monai_sfda.release import file_sha256
+from monai_sfda.files import file_sha256
 
 logger = logging.getLogger(__name__)
 

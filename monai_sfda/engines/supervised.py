@@ -17,10 +17,10 @@ from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
 from monai_sfda.engines.class_ratio_regression import ClassRatioRegressorSettings
 from monai_sfda.errors import SettingError
+from monai_sfda.files import file_sha256
 from monai_sfda.losses import segmentation_cross_entropy, soft_dice_loss
 from monai_sfda.networks import DeepLabV3VGG16, SegmentationNetwork
 from monai_sfda.networks.deeplab import load_imagenet_weights
-from monai_sfda.release import file_sha256
 from monai_sfda.settings import read_settings
 
 

@@ -28,9 +28,8 @@ from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.reference_scans import ScanComparison
 from monai_sfda.errors import DataError, OutputError, SettingError
 from monai_sfda.evaluation.metrics import largest_component
-from monai_sfda.files import write_atomically, write_json
+from monai_sfda.files import file_sha256, write_atomically, write_json
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import file_sha256
 from monai_sfda.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)

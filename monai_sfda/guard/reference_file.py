@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_sfda.files import file_sha256
 from monai_sfda.guard.reference import Reference
-from monai_sfda.release import MANIFEST, MODEL, file_sha256
+from monai_sfda.release import MANIFEST, MODEL
 
 REFERENCE_FILE = "reference_scans.json"
 """Of an adapted model: its reference and the hash of the weights that it belongs to."""

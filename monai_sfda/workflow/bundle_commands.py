@@ -13,8 +13,7 @@ from typing import Any
 import monai_sfda
 from monai_sfda.catalog import find_task
 from monai_sfda.errors import SettingError
-from monai_sfda.files import write_json
-from monai_sfda.release import file_sha256
+from monai_sfda.files import file_sha256, write_json
 from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.report import PHANTOM_MANIFEST
 from monai_sfda.workflow.steps import run_process, run_step

@@ -13,9 +13,9 @@ from torch import Tensor
 from monai_sfda.catalog import Task
 from monai_sfda.checkpoints import ANOTHER_NETWORK, load_weights
 from monai_sfda.errors import CheckpointError
-from monai_sfda.files import tensor_file, write_atomically, write_json
+from monai_sfda.files import file_sha256, tensor_file, write_atomically, write_json
 from monai_sfda.networks import CrossDomainAutoencoder
-from monai_sfda.release import file_sha256, package_versions
+from monai_sfda.release import package_versions
 
 NETWORKS, UNADAPTED, RECORD = "networks.pt", "unadapted.pt", "source.json"
 

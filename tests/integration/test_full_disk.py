@@ -8,11 +8,13 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from tests.builders import REPOSITORY
 from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT, bundle_command
+from tests.store_runs import write_adapted_run, write_source_run
 
 pytestmark = pytest.mark.long
 
@@ -83,3 +85,36 @@ def test_a_run_that_met_a_full_disk_goes_on_when_there_is_room(phantoms, source_
     assert "first=1" in done.stdout, done.stdout
     assert "second=0" in done.stdout, done.stdout
     assert json.loads((tmp_path / "adaptation.json").read_text(encoding="utf-8"))["method"] == "sfs"
+
+
+def test_a_full_disk_lists_no_version_of_the_store_and_pruning_makes_room(tmp_path, inside):
+    small, run = inside
+    weights = bytes(250_000)
+    write_source_run(tmp_path / "source", weights)
+    write_adapted_run(tmp_path / "adapted", bytes(250_001), weights)
+    write_adapted_run(tmp_path / "large", bytes(600_000), weights)
+    words = [sys.executable, "-m", "monai_sfda", "models"]
+
+    def models(*arguments):
+        return shlex.join([*words, *(str(a) for a in arguments), "--store", str(small / "store")])
+
+    publications = " && ".join(models("publish", tmp_path / n) for n in ("source", "adapted", "adapted"))
+    commands = {
+        "large": models("publish", tmp_path / "large"),
+        "fill": f"dd if=/dev/zero of={small}/filler bs=1k count=10000 2>/dev/null; echo filled",
+        "activate": models("activate", "abdomen", 2),
+        "prune": models("prune", "abdomen", "--keep", 1),
+        "again": models("activate", "abdomen", 3),
+        "verify": models("verify"),
+        "log": models("log", "abdomen"),
+    }
+    script = "; ".join(f"{command}; echo {name}=$?" for name, command in commands.items())
+    done = run("1m", f"{publications} && {{ {script}; find {small} -type f; }}")
+    text = done.stdout
+    assert "large=1" in text, text
+    assert "activate=1" in text, text
+    assert "monai_sfda: error: cannot be written (No space left on device)" in text
+    assert "removed versions of abdomen: 2" in text
+    assert "version 3 of abdomen is active" in text
+    assert "abdomen: 2 versions are whole" in text
+    assert [line for line in text.splitlines() if "incoming/" in line or ".tmp" in line] == []

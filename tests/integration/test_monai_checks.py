@@ -16,7 +16,7 @@ import SimpleITK
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from monai_sfda.engines.dicom_outputs import adaptation_method
-from monai_sfda.release import file_sha256
+from monai_sfda.files import file_sha256
 from tests.builders import BUNDLES, REPOSITORY
 from tests.integration.commands import ABDOMEN, QUICK_ADAPT, SAMPLING, run_in_process
 from tests.zoo import SCHEMA, check_source_of_bundle, check_zoo_ready, read_configuration

@@ -244,12 +244,14 @@ def test_a_process_forked_during_a_change_does_not_keep_the_lock(tmp_path):
         if child == 0:
             time.sleep(60)
             os._exit(0)
+    taken = False
     try:
         with locked(tmp_path / "lock", patience=0):
-            pass
+            taken = os.waitpid(child, os.WNOHANG) == (0, 0)  # while the child lives
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    assert taken
 
 
 def test_a_lock_that_another_holds_is_our_error_after_the_patience(store):

@@ -67,8 +67,8 @@ class Method(ABC, Generic[S]):
         source: the paper.
         settings_class: its settings with the paper's defaults.
         takes_steps: whether there is anything to optimise; if not, `observe` may look at the target.
-        optimises: names of the guard's signals (`monai_sfda.guard.signals`) that the method minimises, or that
-            follow from what it minimises: they say nothing about a run of it.
+        optimises: names of the guard's signals (`monai_sfda.guard.signals`) that the method minimises, or
+            that follow from what it minimises: they say nothing about a run of it.
     """
 
     name: ClassVar[str]

@@ -15,8 +15,8 @@ class Overlap:
 
         Dice_k = 2 |a_k and b_k| / (|a_k| + |b_k|),
 
-    and of two soft ones (`update_soft`), with probabilities p and q, 2 sum p q / sum (p^2 + q^2) (Milletari
-    et al. 2016, V-Net), which is 1 only where the two are the same. One instance takes either kind.
+    and of two soft ones (`update_soft`), with probabilities p and q, 2 sum p q / sum (p + q), which is 1 only
+    where the two are the same and certain. One instance takes either kind.
 
     Args:
         classes: K.
@@ -50,7 +50,7 @@ class Overlap:
         axes = [d for d in range(first.dim()) if d != 1]
         inside = torch.ones_like(first[:, :1]) if where is None else where[:, None].to(first)
         self.both += (first * second * inside).sum(axes).double()
-        self.total += ((first.square() + second.square()) * inside).sum(axes).double()
+        self.total += ((first + second) * inside).sum(axes).double()
 
     def dice(self, classes: Sequence[int]) -> Tensor:
         """(len(classes),) float64 on the CPU; NaN for a class that neither segmentation shows."""

@@ -68,7 +68,7 @@ SIGNALS: dict[str, Signal] = {
         "soft agreement under small changes",
         "",
         _HIGHER,
-        "the same of probabilities, 2 sum p q / sum (p^2 + q^2)",
+        "the same of probabilities, 2 sum p q / sum (p + q): high where the network is also sure",
     ),
     "agreement_worst": Signal(
         "agreement of the worst structure",

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -107,7 +106,9 @@ def work_through(
     """Makes the records of runs and appends them as they come; stops after some seconds."""
     start, done = time.monotonic(), 0
     runs = list(runs)
-    over = lambda: seconds is not None and time.monotonic() - start > seconds  # noqa: E731
+
+    def over() -> bool:
+        return seconds is not None and time.monotonic() - start > seconds
 
     def keep(record: Record) -> None:
         nonlocal done
@@ -205,4 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -35,7 +35,7 @@ def true_dice(world: World, weights: Mapping[str, Tensor], *, absent: bool = Fal
         absent: on the test subjects that lack a structure.
     """
     network = network_of(world.release)
-    load_into(network, weights)
+    load_into(network, dict(weights))
     volumes = world.absent_test if absent else world.test
     labels = _labels(world.folder)["absent_test" if absent else "test"]
     return _score(world, network.eval(), volumes, labels)

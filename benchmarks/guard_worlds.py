@@ -5,6 +5,9 @@ with `train/release` (the package's own training and release, at 64 pixels), `sc
 as the package reads them, without labels) and `labels.pt` (those of the test subjects, which
 `guard_truth` alone opens).
 
+Worlds of odd seeds have a source model trained without augmentation of intensities, so that more is lost on
+the target and more can be gained.
+
 The held-out half has other anatomies and other scanners (seeds), another matrix, and a change of contrast,
 blur, field and noise that the development half never has (`guard_stacks.other_imaging`).
 """
@@ -158,6 +161,8 @@ def _train(task: Task, data: Path, folder: Path, seed: int) -> None:
         "training": commands.configured("training") | {"max_epochs": 5, "epoch_length": 100},
         "network_def": definition | {"embedding_channels": 16},
     }
+    if seed % 2:
+        smaller["augmentation"] = commands.configured("augmentation") | {"gamma": 0.0, "noise": 0.0}
     if sampling.pixel_size_mm is not None:
         smaller["pixel_size_mm"] = sampling.pixel_size_mm
     config = (folder / "smaller.json").resolve()

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from monai_sfda.catalog import Task
 from monai_sfda.checkpoints import ANOTHER_NETWORK, load_into, load_weights
+from monai_sfda.disclosure import MINIMUM_SUBJECTS as MINIMUM_SUBJECTS
 from monai_sfda.errors import ReleaseError
 from monai_sfda.files import file_sha256, tensor_file, whole_folder
 from monai_sfda.networks import ClassRatioRegressor
@@ -32,8 +33,6 @@ from monai_sfda.prototypes import Prototypes
 from monai_sfda.transforms import Preprocessing
 
 SCHEMA_VERSION = 1
-# Fewer subjects than this are never summarised in what leaves a site: a mean of one is that one.
-MINIMUM_SUBJECTS = 3
 MODEL, PROTOTYPES, MANIFEST = "model.pt", "prototypes.safetensors", "release.json"
 CLASS_RATIO = "class_ratio.pt"
 
@@ -55,28 +54,32 @@ class ClassRatio:
     single value.
 
     Attributes:
-        mean, std: (K,) over subjects, of the shares in all their slices.
+        mean, std: (K,) over subjects, of the shares in all their slices; 0 for a class of too few subjects.
         subjects: number of them.
         where_present: (K,) mean over subjects of the share in those of their slices that show the class; None
-            for a class of fewer than `MINIMUM_SUBJECTS` subjects, and as a whole in releases that lack it.
+            for a class of too few subjects, and as a whole in releases that lack it.
+        shown_by: (K,) number of subjects who show the class; None for too few of them (`enough_subjects`),
+            whose pixels then count in no share, and as a whole in releases that lack it.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     subjects: int
     where_present: tuple[float | None, ...] | None = None
+    shown_by: tuple[int | None, ...] | None = None
 
     @staticmethod
     def from_json(data: dict[str, Any] | None) -> ClassRatio | None:
         """Reads `release.json`'s form; None where too few subjects were behind it."""
         if data is None:
             return None
-        present = data.get("where_present")
+        present, shown = data.get("where_present"), data.get("shown_by")
         return ClassRatio(
             tuple(data["mean"]),
             tuple(data["std"]),
             int(data["subjects"]),
             None if present is None else tuple(present),
+            None if shown is None else tuple(shown),
         )
 
 

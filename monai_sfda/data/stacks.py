@@ -222,6 +222,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             num_slices=image.shape[0],
             plane_shape=grid.sampled_shape,
             voxel_ml=voxel_ml,
+            grid=grid,
             doubt=doubt(scan.array, self.task.domain(self.domain).kind),
             content=content_of(scan.array),
         )

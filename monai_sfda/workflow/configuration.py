@@ -50,6 +50,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "checkpoint": "weights to start from, to evaluate or to run",
     "largest_component": "keep only the largest connected component of each structure",
     "dicom_seg": "inference: also a DICOM segmentation of each DICOM series, written by dcmqi",
+    "uncertainty": "inference: also the entropy of every voxel, as a map beside the mask",
     "imagenet_weights": "torchvision's VGG16 weights, for a network with that encoder",
     "release": "folder of the source release",
     "method": "method of adaptation",
@@ -82,7 +83,7 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
         *("method_settings", "release", "stage", "source_model", "target_scan", "target_slices"),
         "target_images",
     ),
-    "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg"),
+    "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg", "uncertainty"),
 }
 SECTIONS = (
     *("task_definition", "imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
@@ -158,7 +159,7 @@ def check_value(key: str, value: Any) -> Any:
     word = value.strip().lower() if isinstance(value, str) else None
     if key in (*_NULLABLE, *_NULLABLE_NUMBERS) and (value is None or word in ("null", "none")):
         return None
-    if key in ("largest_component", "amp", "dicom_seg"):
+    if key in ("largest_component", "amp", "dicom_seg", "uncertainty"):
         if word in ("true", "false"):
             return word == "true"
         return _require(isinstance(value, bool), key, value, "use true or false")

@@ -8,7 +8,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def target_scans(run: Run, world: World, other: Callable[[str], World]) -> Targe
         subject: [volume for volume in pool if volume.case.subject == subject] for subject in chosen
     }
     befallen = _befall(run, world, other, of_subject, rng)
-    kept = max(1, round(GUARD_SHARE * len(chosen))) if len(chosen) >= FEWEST_TO_SPLIT else 0
+    kept = max(1, int(GUARD_SHARE * len(chosen) + 0.5)) if len(chosen) >= FEWEST_TO_SPLIT else 0
     adaptation = [volume for subject in chosen[kept:] for volume in befallen[subject]]
     guard = [volume for subject in chosen[:kept] for volume in befallen[subject]] or adaptation
     preprocessing = world.release.preprocessing["target"]
@@ -95,7 +95,7 @@ def _befall(
                 if world.task.pictures:  # a picture is one slice
                     middle = fitted.num_slices // 2
                     fitted = stacks.cut(fitted, (middle, middle + 1), n)
-                changed[subject].append(replace(fitted, case=volume.case))
+                changed[subject].append(fitted)
                 number += 1
         return changed
     broken = rng.choice(list(of_subject)) if kind == "corrupted" else None

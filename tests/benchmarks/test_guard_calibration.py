@@ -30,6 +30,7 @@ from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.methods import create_method
 from monai_sfda.release import Release
 from monai_sfda.transforms import clamp_edges
+from monai_sfda.transforms.geometry import slice_grid
 from monai_sfda.workflow.refit import network_of
 from tests import builders
 
@@ -57,7 +58,9 @@ def volume(subject: str, number: int, seed: int, slices: int = 6) -> CachedVolum
         label[1:-1, 0, x : x + 9, y : y + 9] = k
     values = torch.from_numpy(label.astype(np.float32) / 4 + rng.normal(0, 0.05, label.shape)).float()
     case = Case(number, subject, (Path("phantom"),), None, "calibration")
-    return CachedVolume(case, clamp_edges(values, 3), torch.from_numpy(label), slices, (32, 32), 1.0)
+    grid = slice_grid((32, 32, slices), np.diag([3.2, 3.2, 5.0, 1.0]), slice_axis=2, pixel_size_mm=3.2)
+    stacks_of = clamp_edges(values, 3)
+    return CachedVolume(case, stacks_of, torch.from_numpy(label), slices, (32, 32), 0.0512, grid)
 
 
 @pytest.fixture
@@ -166,7 +169,7 @@ def test_no_kind_gives_labels_or_what_is_not_finite(world: World, kind: str) -> 
         assert "label" not in given[0]
         assert given.presence() is None
         assert all(bool(v.image.isfinite().all()) for v in given.volumes)
-        assert all(v.image.shape[1] == v.num_slices + 2 for v in given.volumes)
+        assert all(v.image.shape[1] - 2 == v.num_slices == v.grid.num_slices for v in given.volumes)
 
 
 def test_one_scan_alone_is_corrupted(world: World) -> None:
@@ -203,6 +206,8 @@ def test_another_tasks_scan_takes_size_channels_and_range_of_this_one() -> None:
     like = replace(volume("s", 1, 1), image=torch.rand(4, 6, 32, 32))
     fitted = stacks.fitted(stranger, 3, like, 1)
     assert fitted.image.shape == (4, 6, 32, 32)
+    # the same millimetres: 20 pixels of 3.2 mm became 32 of 2 mm
+    assert fitted.grid.pixel_mm == pytest.approx((2.0, 4.0))
     assert float(fitted.image.amax()) == pytest.approx(float(like.image.amax()), rel=1e-5)
 
 

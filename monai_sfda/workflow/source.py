@@ -234,7 +234,9 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         regions=[region.name for region in task.regions],
         pooled=validation.task.pictures,
     )
-    logger.info("validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"])
+    dice, scans = summary["dice"]["mean"], summary["cases"]
+    mean = "undefined" if dice is None else f"{dice:.3f}"
+    logger.info("validation: mean Dice %s over %d scan%s", mean, scans, "s" * (scans != 1))
     if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:
         logger.warning(
             "fewer than %d validation subjects: the release keeps no score of them", MINIMUM_SUBJECTS

@@ -14,6 +14,7 @@ from monai_sfda import __version__
 from monai_sfda.ablations import ABLATIONS, find_ablations
 from monai_sfda.catalog import TASKS
 from monai_sfda.cli_models import models
+from monai_sfda.cli_shift import drift, shift
 from monai_sfda.errors import SettingError, SfdaError, nearest
 
 _TASKS = f"One of {', '.join(TASKS)}."
@@ -27,6 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models)
+app.command()(shift)
+app.command()(drift)
 
 
 def _show_version(value: bool) -> None:

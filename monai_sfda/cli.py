@@ -13,6 +13,7 @@ import typer
 from monai_sfda import __version__
 from monai_sfda.ablations import ABLATIONS, find_ablations
 from monai_sfda.cli_models import models
+from monai_sfda.cli_release import release
 from monai_sfda.errors import SettingError, SfdaError, nearest
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models)
+app.add_typer(release)
 
 
 def _show_version(value: bool) -> None:

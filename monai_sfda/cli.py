@@ -14,6 +14,7 @@ from monai_sfda import __version__
 from monai_sfda.ablations import ABLATIONS, find_ablations
 from monai_sfda.catalog import TASKS
 from monai_sfda.cli_models import models
+from monai_sfda.cli_release import release
 from monai_sfda.cli_shift import drift, shift
 from monai_sfda.errors import SettingError, SfdaError, nearest
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(models)
 app.command()(shift)
 app.command()(drift)
+app.add_typer(release)
 
 
 def _show_version(value: bool) -> None:

@@ -61,6 +61,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "target_scan": "n, the n-th target scan in an order drawn by the seed, or all; null: the method's own",
     "target_slices": "so many consecutive slices of that scan; null: all",
     "target_images": "plain folder of unlabelled scans that replaces dataset_dir",
+    "guard": "the label-free guard: scans it keeps for itself, candidates it chooses from",
 }
 _SHARED = tuple(TOP_LEVEL_KEYS)[: tuple(TOP_LEVEL_KEYS).index("datalist")]
 _TRAIN = (
@@ -75,13 +76,13 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
     "adapt": (
         *_SHARED,
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
-        *("release", "method", "method_settings", "class_proportions", "target_images"),
+        *("release", "method", "method_settings", "class_proportions", "target_images", "guard"),
     ),
     "uda": (
         *_SHARED,
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate", "method"),
         *("method_settings", "release", "stage", "source_model", "target_scan", "target_slices"),
-        "target_images",
+        *("target_images", "guard"),
     ),
     "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg", "uncertainty"),
 }

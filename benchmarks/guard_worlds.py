@@ -61,7 +61,7 @@ SAMPLING = {
     "cardiac": Sampling((96, 88), (64, 64), 3.9),
     "brain_modality": Sampling((64, 72), (64, 64), 3.75),
     "brain_grade": Sampling((64, 72), (64, 64), 3.75),
-    "spine": Sampling((88, 80), (24, 108), 3.0),
+    "spine": Sampling((88, 80), (24, 104), 3.12),
     "street": Sampling((128, 112), (48, 96), None),
 }
 

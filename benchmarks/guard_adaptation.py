@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,14 @@ from benchmarks.guard_worlds import World
 from monai_sfda.checkpoints import load_weights
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.engines import AdaptationTrainer
-from monai_sfda.engines.adaptation import WEIGHTS
+from monai_sfda.engines.candidates import LAST, candidate_name
 from monai_sfda.errors import SettingError
+from monai_sfda.guard.split import split_by_subject
 from monai_sfda.methods import Method, create_method
 from monai_sfda.workflow.refit import network_of
 
 CANDIDATES = 4
 GUARD_SHARE = 0.25
-FEWEST_TO_SPLIT = 3
-"""Target subjects from which some are the guard's alone, as in the workflow."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TargetScans:
 
     Attributes:
         adaptation: what is adapted to.
-        guard: what the guard looks at; the same with fewer than `FEWEST_TO_SPLIT` subjects.
+        guard: what the guard looks at; the same with fewer than three subjects.
     """
 
     adaptation: stacks.CachedStacks
@@ -64,13 +64,17 @@ def target_scans(run: Run, world: World, other: Callable[[str], World]) -> Targe
         subject: [volume for volume in pool if volume.case.subject == subject] for subject in chosen
     }
     befallen = _befall(run, world, other, of_subject, rng)
-    kept = max(1, int(GUARD_SHARE * len(chosen) + 0.5)) if len(chosen) >= FEWEST_TO_SPLIT else 0
-    adaptation = [volume for subject in chosen[kept:] for volume in befallen[subject]]
-    guard = [volume for subject in chosen[:kept] for volume in befallen[subject]] or adaptation
+    volumes = [
+        replace(volume, case=replace(volume.case, number=number))
+        for number, volume in enumerate(itertools.chain(*befallen.values()), start=1)
+    ]
+    split = split_by_subject([volume.case for volume in volumes], GUARD_SHARE, run.seed)
     preprocessing = world.release.preprocessing["target"]
-    return TargetScans(
-        *(stacks.CachedStacks(world.task, volumes, preprocessing) for volumes in (adaptation, guard))
+    adaptation, guard = (
+        stacks.CachedStacks(world.task, [v for v in volumes if v.case.number in numbers], preprocessing)
+        for numbers in (split.adaptation, split.guard)
     )
+    return TargetScans(adaptation, guard)
 
 
 def _befall(
@@ -168,14 +172,14 @@ def adapt(run: Run, world: World, scans: stacks.CachedStacks) -> dict[str, dict[
             seed=run.seed,
             output_dir=folder,
             augmentation={},
-            keep_weights=epochs if method.takes_steps else None,
+            candidates=CANDIDATES,
         )
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
             trainer.run()
-        kept = {path.stem: load_weights(path) for path in sorted((folder / WEIGHTS).glob("*.pt"))[:-1]}
+        kept = {candidate_name(epoch): load_weights(path) for epoch, path in trainer.candidates().items()}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    candidates = kept | {"last": network.state_dict()}
+    candidates = kept | {LAST: network.state_dict()}
     for name, weights in candidates.items():
         if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
             raise SettingError(f"weights of '{name}' are not finite", remedy="lower learning_rate")

@@ -17,6 +17,7 @@ from benchmarks import guard_records as records
 from benchmarks.guard_judging import verdict
 from benchmarks.guard_plan import Run
 from benchmarks.guard_worlds import world_folder
+from monai_sfda.engines.candidates import LAST
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import ACCEPT, FEWEST_SUBJECTS, UNADAPTED, UNSURE
 from monai_sfda.methods import find_method
@@ -24,7 +25,6 @@ from monai_sfda.release import ClassRatio, Release
 
 HARM, GAIN = 0.005, 0.05
 """Loss of mean Dice from which a run is harmful, and gain that a guard should not throw away."""
-_LAST = "last"
 _RESAMPLES = 300
 
 
@@ -53,7 +53,7 @@ class Judged:
     @property
     def of_last(self) -> float:
         """Change by the method's last weights."""
-        return self.change[_LAST]
+        return self.change[LAST]
 
     @property
     def of_chosen(self) -> float:

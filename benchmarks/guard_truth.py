@@ -54,7 +54,7 @@ def _score(
         for volume, label in zip(volumes, labels, strict=True):
             step = 1 if world.task.pictures else 2
             stacks = all_stacks(volume.image, world.stack_slices)[::step]
-            found = torch.cat([network(part).argmax(1) for part in stacks.split(32)])
+            found = torch.cat([network(part).max(1).indices for part in stacks.split(32)])
             pair = (found.to(torch.uint8).numpy(), label[::step, 0].numpy())
             cases.setdefault(volume.case.subject, []).append(pair)
     scores: list[StructureScore] = []

@@ -61,7 +61,7 @@ SAMPLING = {
     "cardiac": Sampling((96, 88), (64, 64), 3.9),
     "brain_modality": Sampling((64, 72), (64, 64), 3.75),
     "brain_grade": Sampling((64, 72), (64, 64), 3.75),
-    "spine": Sampling((88, 80), (24, 108), 3.0),
+    "spine": Sampling((88, 80), (24, 104), 3.12),
     "street": Sampling((128, 112), (48, 96), None),
 }
 
@@ -256,7 +256,8 @@ def _volumes(task: Task, domain: str, data: Path) -> list[CachedVolume]:
         subjects = dict.fromkeys(volume.case.subject for volume in volumes)
         of_subject = {s: [v for v in volumes if v.case.subject == s] for s in subjects}
         for mine in of_subject.values():
-            found += mine[:: len(mine) // _PICTURES][:_PICTURES] if task.pictures else mine[:1]
+            step = max(1, len(mine) // _PICTURES)
+            found += mine[::step][:_PICTURES] if task.pictures else mine[:1]
     return found
 
 

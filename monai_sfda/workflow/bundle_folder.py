@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import monai_sfda
+from monai_sfda.atlas import ATLAS
 from monai_sfda.catalog import Task
 from monai_sfda.engines.dicom_outputs import ADAPTATION_RECORD
 from monai_sfda.errors import SettingError
@@ -54,7 +55,7 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
 
 def adapted_models(model: Path, release: Path | None, reference: Path | None = None) -> dict[str, Path]:
     """What `models/` of an adapted bundle holds: the weights, what the scans that they know are like, and the
-    source's prototypes, class ratios and manifest, so that it can be adapted again.
+    source's prototypes, class ratios, atlas and manifest, so that it can be adapted again.
 
     Args:
         model: the weights to ship.
@@ -62,7 +63,7 @@ def adapted_models(model: Path, release: Path | None, reference: Path | None = N
         reference: the `reference_scans.json` of the weights; None where there were too few scans for one.
     """
     files = {"model.pt": model} | ({} if reference is None else {REFERENCE_FILE: reference})
-    for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
+    for name in (PROTOTYPES, CLASS_RATIO, ATLAS, MANIFEST):
         if release is not None and (release / name).is_file():
             files[f"source_{name}"] = release / name
     return files

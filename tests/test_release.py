@@ -126,7 +126,7 @@ def test_manifest_holds_no_path_and_no_subject(tmp_path):
     assert str(tmp_path) not in text
     manifest = json.loads(text)
     assert "not for diagnosis" in manifest["intended_use"]
-    assert set(manifest["class_ratio"]) == {"mean", "std", "subjects", "where_present"}
+    assert set(manifest["class_ratio"]) == {"mean", "std", "subjects", "where_present", "shown_by"}
 
 
 def test_checkpoint_of_another_network_names_small_json(tmp_path):

@@ -276,7 +276,7 @@ def drift_over(files: Sequence[Path], test: DriftTest | None = None) -> dict[str
                 )
         if result["compared_with"]["shift_expected"]:
             raise DataError(
-                "the model was not made for these scans, so that a shift is expected and no drift can be told",
+                "the model was not made for these scans: a shift is expected, and no drift can be told",
                 path=path.name,
                 remedy="give the scores of an adapted model",
             )

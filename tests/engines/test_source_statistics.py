@@ -38,7 +38,8 @@ def test_shares_of_subjects_and_of_slices_that_show_a_class(tmp_path):
     assert sum(found.mean) == pytest.approx(1, rel=1e-12)
 
 
-def test_a_class_of_two_subjects_has_no_share_where_present(tmp_path):
+def test_a_class_of_two_subjects_counts_in_no_share(tmp_path):
+    """Its share cannot be found from the others either, which sum to 1 without it."""
     datalist = toy_abdomen(tmp_path)
     path = tmp_path / "source" / "s0_label.nii.gz"
     picture = nib.load(path)
@@ -46,8 +47,13 @@ def test_a_class_of_two_subjects_has_no_share_where_present(tmp_path):
     label[label == 4] = 0
     nib.save(nib.Nifti1Image(label, picture.affine), path)
     found = class_ratio(stacks(datalist), 5)
-    assert found.where_present[4] is None
+    assert (found.mean[4], found.std[4], found.where_present[4]) == (0, 0, None)
+    assert found.shown_by == (3, 3, 3, 3, None)
     assert None not in found.where_present[:4]
+    # In the two subjects with the structure its 144 pixels of 1600 are nobody's.
+    shares = [144 / 1600 * 4 / 6, 144 / 1456 * 4 / 6, 144 / 1456 * 4 / 6]
+    assert found.mean[1] == pytest.approx(np.mean(shares), rel=1e-12)
+    assert sum(found.mean) == pytest.approx(1, rel=1e-12)
 
 
 def test_two_subjects_are_not_summarised(tmp_path):

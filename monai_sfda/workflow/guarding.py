@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.candidate_signals import SourceKnowledge
-from monai_sfda.engines.candidates import LAST, candidate_name, score_candidates
+from monai_sfda.engines.candidates import candidate_name, score_candidates
+from monai_sfda.evaluation.moments import LAST, candidate_title
 from monai_sfda.guard.split import TargetSplit, split_by_subject
 from monai_sfda.guard.verdict import UNADAPTED, UNSURE, judge
 from monai_sfda.methods import Method
@@ -69,6 +70,11 @@ class Guarding:
         return self.settings.candidates if self.settings.enabled else None
 
     @property
+    def kept_scans(self) -> tuple[int, ...]:
+        """Numbers of the cases that the method does not see."""
+        return () if self.split is None or self.split.shared else self.split.guard
+
+    @property
     def described(self) -> dict[str, Any]:
         """The settings for the record."""
         return {"guard": self.settings.model_dump()}
@@ -115,9 +121,19 @@ class Decision:
     record: dict[str, Any] = field(repr=False)
 
     @property
+    def judged(self) -> bool:
+        """Whether the guard has judged."""
+        return bool(self.record["enabled"])
+
+    @property
+    def on_the_way(self) -> SegmentationNetwork | None:
+        """The published network where it is a checkpoint on the way."""
+        return None if self.chosen in (LAST, UNADAPTED) else self.network
+
+    @property
     def in_words(self) -> str:
         """What was decided, for the end of the run."""
-        if not self.record["enabled"]:
+        if not self.judged:
             return "not judged (the guard is off): model.pt is the method's last weights"
         why = "; ".join(self.reasons)
         if self.chosen == UNADAPTED:
@@ -126,8 +142,8 @@ class Decision:
                 f"verdict {self.verdict.upper()}: {why}. model.pt is the UNADAPTED model; the method's last "
                 f"weights are in adapted.pt{may}"
             )
-        what = "the method's last weights" if self.chosen == LAST else f"the weights of {self.chosen}"
-        return f"verdict {self.verdict.upper()}: {why}. model.pt is {what}"
+        what = "the method's last" if self.chosen == LAST else f"those of {candidate_title(self.chosen)}"
+        return f"verdict {self.verdict.upper()}: {why}. The weights in model.pt are {what}"
 
 
 def decide(
@@ -190,7 +206,7 @@ def decide(
         network = before
     else:
         network = copy.deepcopy(before)
-        load_into(network, load_weights(files[judgement.chosen]))
+        load_into(network, load_weights(files[judgement.chosen]), files[judgement.chosen])
     record = {
         "enabled": True,
         **split.to_json(),

@@ -36,7 +36,7 @@ _IDENTIFIERS = (
 _FROM_SOURCE = (
     *("SpecificCharacterSet", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
     *("StudyDescription", "StudyID", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate"),
-    *("PatientSex", "PatientAge", "PatientSize", "PatientWeight"),
+    *("PatientSex", "PatientAge", "PatientSize", "PatientWeight", "QualityControlImage"),
 )
 """Elements of patient and study that stand in the segmentation as they stand in the series."""
 _PLACEHOLDERS = ("ClinicalTrialTimePointID", "ClinicalTrialSeriesID")
@@ -60,6 +60,11 @@ class ReferenceHeaders:
     first: Dataset
     originals: dict[str, str]
     instances: frozenset[str]
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the series says that it shows a phantom (Quality Control Image, DICOM PS3.3 C.7.6.1)."""
+        return str(self.first.get("QualityControlImage") or "").strip().upper() == "YES"
 
     def restore(self, segmentation: Dataset) -> None:
         """Gives a segmentation that dcmqi made of the copies what the series itself says."""

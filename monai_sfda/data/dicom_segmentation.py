@@ -46,12 +46,14 @@ class SegmentationDescription:
 
     Attributes:
         series: description of its series, which viewers list.
+        phantom_series: the same, of a series that says that it shows a phantom.
         content: of the object.
         algorithm: name and version of what made it.
         creator: name of its creator.
     """
 
     series: str
+    phantom_series: str
     content: str
     algorithm: str
     creator: str
@@ -118,7 +120,9 @@ def write_dicom_segmentation(
         headers = copy_headers(files, folder / "series")
         with quiet():
             sitk.WriteImage(_image(array, scan), str(folder / "mask.nrrd"), True)
-        (folder / "terms.json").write_text(json.dumps(_terms(segments, description)), encoding="utf-8")
+        series = description.phantom_series if headers.phantom else description.series
+        terms = json.dumps(_terms(segments, description, series))
+        (folder / "terms.json").write_text(terms, encoding="utf-8")
         _run(program, folder)
         segmentation = _finish(folder / "segmentation.dcm", headers, len(segments))
         segmentation.ContentLabel = "SEGMENTATION"
@@ -139,11 +143,13 @@ def _image(array: NDArray[np.uint8], scan: Scan) -> sitk.Image:
     return image
 
 
-def _terms(segments: Sequence[Structure], description: SegmentationDescription) -> dict[str, Any]:
+def _terms(
+    segments: Sequence[Structure], description: SegmentationDescription, series: str
+) -> dict[str, Any]:
     """What dcmqi reads beside the image."""
     return {
         "ContentCreatorName": description.creator[:_LONGEST],
-        "SeriesDescription": description.series[:_LONGEST],
+        "SeriesDescription": series[:_LONGEST],
         "SeriesNumber": "300",
         "InstanceNumber": "1",
         "segmentAttributes": [[_segment(s, description.algorithm) for s in segments]],

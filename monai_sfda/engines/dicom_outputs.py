@@ -54,6 +54,7 @@ class DicomSegmentations:
         method = adaptation_method(checkpoint, weights)
         self.description = SegmentationDescription(
             series=f"Segmentation ({task.name}), research, not for diagnosis",
+            phantom_series=f"Segmentation of a phantom ({task.name}), not for diagnosis",
             content=f"Research, not for diagnosis; weights {weights[:12]}",
             algorithm=" ".join(
                 ("monai_sfda", monai_sfda.__version__, task.name, *(() if method is None else (method,)))

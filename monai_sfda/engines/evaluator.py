@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_sfda.catalog import PublishedProtocol
+from monai_sfda.data.case import Case
+from monai_sfda.data.content import content_of, refuse_copies
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.published_protocol import check_protocol, score_as_published
 from monai_sfda.engines.volumes import VolumeRun, write_case_numbers
@@ -58,10 +60,14 @@ class VolumeEvaluator(VolumeRun):
             logger.warning(warning)
         scores: list[StructureScore] = []
         blobs: list[StructureScore] = []
+        contents: list[tuple[Case, str]] = []
         distances: Distances = {name: {} for name in (published.distances if published else ())}
         with progress_bar("evaluate") as progress:
             for done, case in enumerate(listed.cases, start=1):
                 scan, label = self.dataset.read(case)
+                if not task.pictures:  # a scan that is there twice would count twice
+                    contents.append((case, content_of(scan.array)))
+                    refuse_copies(contents)
                 if label is None:
                     raise DataError(
                         "the scan has no label to evaluate against",

@@ -18,6 +18,8 @@ from monai_sfda.evaluation.figures import color_of
 from monai_sfda.evaluation.slices import radiological
 
 Plane = NDArray[Any]
+_ROW = 2.2
+"""Height of a row, inches."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def entropy_grid(
     if not predictions or any(plane.shape != image.shape for plane in planes):
         raise DataError("the planes make no figure", remedy="give predictions of the slice's own shape")
     columns = len(predictions) + 1
-    figure = Figure(figsize=(2.2 * columns + 0.8, 5.0), facecolor="white", layout="constrained")
+    height, width = radiological(image).shape
+    column = min(max(_ROW * width / height, 0.8 * _ROW), 1.5 * _ROW)  # a title needs some width
+    figure = Figure(figsize=(column * columns + 0.8, 2 * _ROW + 0.6), facecolor="white", layout="constrained")
     figure.suptitle(heading, fontsize=10, color=INK, parse_math=False)
     panels = figure.subplots(2, columns, squeeze=False)
     low, high = np.percentile(image, (1.0, 99.5))
@@ -86,7 +90,7 @@ def entropy_grid(
         for spine in panel.spines.values():
             spine.set_visible(False)
     assert shown is not None  # there is a prediction
-    bar = figure.colorbar(shown, ax=panels[0, :].tolist(), shrink=0.8)
+    bar = figure.colorbar(shown, ax=panels.ravel().tolist(), shrink=0.6, aspect=30)
     bar.set_label("nats", fontsize=8, color=INK)
     bar.ax.tick_params(labelsize=8, colors=INK)
     return png(figure)

@@ -149,6 +149,7 @@ def _write_slice(
     ) = ""
     data.ReferringPhysicianName = data.PositionReferenceIndicator = ""
     data.ImageComments = "phantom data, not patient data"
+    data.QualityControlImage = "YES"  # DICOM's word for an image of a phantom
     data.SeriesDescription = image.sequence
     data.SeriesNumber, data.InstanceNumber = series_number, instance
     data.BodyPartExamined, data.PatientPosition = "ABDOMEN", "HFS"

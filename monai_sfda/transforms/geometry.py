@@ -58,10 +58,16 @@ class SliceGrid:
 
     def to_slices(self, array: NDArray[np.generic]) -> Tensor:
         """A stored volume (C, X, Y, Z) as unresampled slices (S, C, H, W)."""
+        return torch.from_numpy(np.ascontiguousarray(self.view_slices(array)))
+
+    def view_slices(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """A stored volume (C, X, Y, Z) looked at as unresampled slices (S, C, H, W): what is written to the
+        view is written to the volume, so that slices reach their place without a copy of all of them.
+        """
         orientation = np.concatenate([[[0.0, 1.0]], np.asarray(self.orientation) + [[1.0, 0.0]]])
         turned = nib.orientations.apply_orientation(array, orientation)
-        slices = np.moveaxis(turned, self.slice_axis + 1, 0)
-        return torch.from_numpy(np.ascontiguousarray(slices))
+        slices: NDArray[np.generic] = np.moveaxis(turned, self.slice_axis + 1, 0)
+        return slices
 
     def from_slices(self, slices: Tensor) -> NDArray[np.generic]:
         """Unresampled slices (S, C, H, W) as a volume (C, X, Y, Z) on the stored grid."""

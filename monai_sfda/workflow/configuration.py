@@ -51,6 +51,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "checkpoint": "weights to start from, to evaluate or to run",
     "largest_component": "keep only the largest connected component of each structure",
     "dicom_seg": "inference: also a DICOM segmentation of each DICOM series, written by dcmqi",
+    "uncertainty": "inference: also the entropy of every voxel, as a map beside the mask",
     "imagenet_weights": "torchvision's VGG16 weights, for a network with that encoder",
     "release": "folder of the source release",
     "release_public_key": "file of the source site's public key: only a release signed by it; null: any",
@@ -62,6 +63,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "target_scan": "n, the n-th target scan in an order drawn by the seed, or all; null: the method's own",
     "target_slices": "so many consecutive slices of that scan; null: all",
     "target_images": "plain folder of unlabelled scans that replaces dataset_dir",
+    "guard": "the label-free guard: scans it keeps for itself, candidates it chooses from",
 }
 _SHARED = tuple(TOP_LEVEL_KEYS)[: tuple(TOP_LEVEL_KEYS).index("datalist")]
 _TRAIN = (
@@ -77,15 +79,15 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
         *_SHARED,
         "release_public_key",
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
-        *("release", "method", "method_settings", "class_proportions", "target_images"),
+        *("release", "method", "method_settings", "class_proportions", "target_images", "guard"),
     ),
     "uda": (
         *_SHARED,
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate", "method"),
         *("method_settings", "release", "stage", "source_model", "target_scan", "target_slices"),
-        "target_images",
+        *("target_images", "guard"),
     ),
-    "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg"),
+    "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg", "uncertainty"),
 }
 SECTIONS = (
     *("task_definition", "imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
@@ -178,7 +180,7 @@ def check_value(key: str, value: Any) -> Any:
     word = value.strip().lower() if isinstance(value, str) else None
     if key in (*_NULLABLE, *_NULLABLE_NUMBERS) and (value is None or word in ("null", "none")):
         return None
-    if key in ("largest_component", "amp", "dicom_seg"):
+    if key in ("largest_component", "amp", "dicom_seg", "uncertainty"):
         if word in ("true", "false"):
             return word == "true"
         return _require(isinstance(value, bool), key, value, "use true or false")

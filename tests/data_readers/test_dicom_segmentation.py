@@ -31,7 +31,9 @@ from . import build
 
 SHAPE = (14, 11, 7)
 OBLIQUE = build.affine((1.2, 0.9, 4.0), angles=(20, -15, 30))
-DESCRIPTION = SegmentationDescription("Segmentation", "Research", "monai_sfda 0 abdomen sfs", "monai_sfda")
+DESCRIPTION = SegmentationDescription(
+    "Segmentation", "Phantom segmentation", "Research", "monai_sfda 0 abdomen sfs", "monai_sfda"
+)
 
 
 def sheared(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -171,6 +173,15 @@ def test_segments_say_what_they_are(tmp_path):
         )
         assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue == side
     assert "ClinicalTrialSeriesID" not in segmentation
+
+
+@pytest.mark.parametrize(("said", "series"), [("YES", "Phantom segmentation"), ("NO", "Segmentation")])
+def test_a_phantom_stays_one(tmp_path, said, series):
+    build.write_dicom(tmp_path / "in", build.volume(SHAPE), OBLIQUE, QualityControlImage=said)
+    segment(tmp_path / "in", tmp_path / "out_seg.dcm")
+    segmentation = pydicom.dcmread(tmp_path / "out_seg.dcm")
+    assert segmentation.QualityControlImage == said
+    assert segmentation.SeriesDescription == series
 
 
 def test_identifiers_are_fresh_and_the_series_stays_as_it_was(tmp_path):

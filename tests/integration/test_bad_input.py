@@ -133,6 +133,31 @@ def test_bad_label_stops_training_before_it_starts(phantoms, tmp_path, damage, w
     assert not out.exists()
 
 
+def test_a_scan_under_two_names_is_not_scored_twice(phantoms, source_run, tmp_path):
+    image, label = volumes(phantoms)[0], labels(phantoms)[0]
+    (tmp_path / "data").mkdir()
+    for name in ("a", "b"):
+        shutil.copy(image, tmp_path / "data" / f"{name}.nii.gz")
+    items = [{"image": f"{name}.nii.gz", "label": str(label), "subject": name} for name in ("a", "b")]
+    stored = {"liver": 6, "right_kidney": 2, "left_kidney": 3, "spleen": 1}
+    stored["background"] = [value for value in range(14) if value not in stored.values()]
+    (tmp_path / "data" / "list.json").write_text(
+        json.dumps({"target_test": items, "labels": stored}), encoding="utf-8"
+    )
+    out = tmp_path / "out"
+    line = failure(
+        ABDOMEN,
+        ("train", "evaluate", "small"),
+        datalist=tmp_path / "data" / "list.json",
+        checkpoint=source_run / "release" / "model.pt",
+        domain="target",
+        output_dir=out,
+        **SAMPLING,
+    )
+    assert "the same scan as a.nii.gz, voxel for voxel in b.nii.gz" in line
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty"])
 @pytest.mark.parametrize("configs", [("train", "small"), ("adapt", "small"), ("inference", "small")])
 def test_missing_and_empty_folders(source_run, tmp_path, kind, configs):

@@ -110,6 +110,7 @@ def test_the_header_is_that_of_an_anonymous_mr_image(tmp_path: Path) -> None:
     assert float(first.SpacingBetweenSlices) == pytest.approx(grid.spacing_mm[2])
     assert str(first.PatientID) == "Anonymized"
     assert "phantom" in str(first.ImageComments)
+    assert first.QualityControlImage == "YES"
     # instances follow one direction through the body
     positions = [h.ImagePositionPatient[2] for h in sorted(headers, key=lambda h: int(h.InstanceNumber))]
     assert len(set(np.sign(np.diff(positions)))) == 1

@@ -24,7 +24,7 @@ from typing import Any
 
 from torch import Tensor
 
-from monai_sfda.atlas import ATLAS, Atlas
+from monai_sfda.atlas import Atlas
 from monai_sfda.catalog import Task
 from monai_sfda.checkpoints import ANOTHER_NETWORK, load_into, load_weights
 from monai_sfda.disclosure import MINIMUM_SUBJECTS
@@ -34,6 +34,7 @@ from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.release_files import (
     ASK_AGAIN,
+    ATLAS,
     CLASS_RATIO,
     MANIFEST,
     MODEL,

@@ -134,13 +134,14 @@ def _publish(
 
     The target's bound gets none: it rests on the target's labels and stays at its site.
     """
+    mean_dice = validation.get("dice", {}).get("mean")
     write_bundle(
         out / "bundle",
         template,
         configuration,
         released_models(out / "release"),
         domain="source",
-        eval_metrics={"mean_dice": validation["dice"]["mean"]} if "dice" in validation else None,
+        eval_metrics=None if mean_dice is None else {"mean_dice": mean_dice},
     )
 
 

@@ -237,7 +237,9 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         "pooled": task.pictures,
     }
     summary = summarise(scores, **options)
-    logger.info("validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"])
+    dice, scans = summary["dice"]["mean"], summary["cases"]
+    mean = "undefined" if dice is None else f"{dice:.3f}"
+    logger.info("validation: mean Dice %s over %d scan%s", mean, scans, "s" * (scans != 1))
     if not enough_scans(subjects.values()):
         logger.warning(
             "fewer than %d validation subjects, or nearly all scans of one: the release keeps no score",

@@ -19,7 +19,7 @@ import itertools
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
@@ -35,7 +35,7 @@ from benchmarks.guard_plan import HALVES, METHODS, OTHER_PART, TASKS, Run, plan
 from benchmarks.guard_table import write_table
 from benchmarks.guard_truth import Scores, true_dice
 from benchmarks.guard_worlds import is_made, make_world, open_world
-from monai_sfda.errors import SfdaError
+from monai_sfda.errors import CheckpointError, SfdaError
 from monai_sfda.files import tensor_file, write_atomically
 
 _A_ROUND = len(HALVES) * len(TASKS) * len(METHODS)
@@ -58,6 +58,7 @@ def run_record(out: Path, run: Run) -> Record:
     world = open_world(out, run.task, run.world)
     scans = target_scans(run, world, opener(out, run.world)).adaptation
     record: Record = {"name": run.name, "run": run.to_json(), "settings": run.method_settings}
+    record |= {"model_sha256": world.release.model_sha256}
     try:
         candidates = adapt(run, world, scans)
     except SfdaError as error:
@@ -77,9 +78,17 @@ def _unadapted(out: Path, task: str, seed: int, absent: bool) -> Scores:
     return true_dice(world, world.release.state_dict, absent=absent)
 
 
-def judged_record(out: Path, run: Run) -> Record:
-    """Signals of a run's candidates."""
+def judged_record(out: Path, model_sha256: Mapping[str, str], run: Run) -> Record:
+    """Signals of a run's candidates.
+
+    Raises:
+        CheckpointError: when the world's source model is no longer the one that the run adapted.
+    """
     world = open_world(out, run.task, run.world)
+    if world.release.model_sha256 != model_sha256[run.name]:
+        raise CheckpointError(
+            f"run {run.name} adapted another source model than the world's", remedy="use another --out"
+        )
     return signals_record(run, world, opener(out, run.world), load_candidates(weights_file(out, run)))
 
 
@@ -202,7 +211,8 @@ def main() -> None:
         if run.name in recorded and "failed" not in recorded[run.name] and run.name not in scored
     ]
     left.sort(key=lambda run: (run.number // _A_ROUND, run.world, run.task))
-    work_through(left, partial(judged_record, out), path, given.workers, given.seconds)
+    models = {run.name: recorded[run.name]["model_sha256"] for run in left}
+    work_through(left, partial(judged_record, out, models), path, given.workers, given.seconds)
 
 
 if __name__ == "__main__":

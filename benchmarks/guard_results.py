@@ -19,7 +19,7 @@ from benchmarks.guard_plan import Run
 from benchmarks.guard_worlds import world_folder
 from monai_sfda.evaluation.moments import LAST
 from monai_sfda.guard.signals import SIGNALS
-from monai_sfda.guard.verdict import ACCEPT, FEWEST_SUBJECTS, LAST, UNADAPTED, UNSURE
+from monai_sfda.guard.verdict import ACCEPT, FEWEST_SUBJECTS, UNADAPTED, UNSURE
 from monai_sfda.methods import find_method
 from monai_sfda.release import ClassRatio, Release
 

@@ -25,7 +25,6 @@ from monai_sfda.guard.signals import ScanSignals
 from monai_sfda.guard.verdict import UNADAPTED, Candidate, Judgement, judge
 from monai_sfda.methods import find_method
 from monai_sfda.release import ClassRatio
-from monai_sfda.workflow.refit import network_of
 
 SEED = 0
 """Of what the signals draw: the same for all candidates."""
@@ -39,7 +38,7 @@ def signals_record(
     start = time.perf_counter()
     guard = target_scans(run, world, other).guard
     knowledge = SourceKnowledge.of(world.release)
-    network = network_of(world.release)
+    network = world.network()
     before = _signals(network, guard, knowledge, None)
     masks = [scan.segmentation for scan in before]
     found = {UNADAPTED: before}

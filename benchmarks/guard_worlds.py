@@ -14,9 +14,10 @@ blur, field and noise that the development half never has (`guard_stacks.other_i
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ from monai_sfda.data.case import Case
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.errors import DataError
 from monai_sfda.files import tensor_file, write_atomically, write_json
+from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.release import Release
 from monai_sfda.workflow.bundle_commands import BundleCommands
+from monai_sfda.workflow.refit import network_of
 
 SUBJECTS, TEST_SUBJECTS, ADAPTATION_SUBJECTS = 16, 6, 10
 SCANS, LABELS = "scans.pt", "labels.pt"
@@ -97,6 +100,14 @@ class World:
     def stack_slices(self) -> int:
         """Slices a stack."""
         return self.release.preprocessing["target"].stack_slices
+
+    @cached_property
+    def _built(self) -> SegmentationNetwork:
+        return network_of(self.release)
+
+    def network(self) -> SegmentationNetwork:
+        """The unadapted network, a new copy, in evaluation mode."""
+        return copy.deepcopy(self._built)
 
 
 def world_folder(out: Path, task: str, seed: int) -> Path:

@@ -112,16 +112,24 @@ def _prepare_process(niceness: int) -> None:
 def work_through(
     runs: Iterable[Run], do: Callable[[Run], Record], path: Path, workers: int, seconds: float | None
 ) -> None:
-    """Makes the records of runs and appends them as they come; stops after some seconds."""
+    """Makes the records of runs and appends them as they come; stops after some seconds.
+
+    A fault of one run is shown and does not stop the others; the run is tried again at the next call.
+    """
     start, done = time.monotonic(), 0
     runs = list(runs)
 
     def over() -> bool:
         return seconds is not None and time.monotonic() - start > seconds
 
-    def keep(record: Record) -> None:
+    def keep(made: Callable[[], Record]) -> None:
         nonlocal done
         done += 1
+        try:
+            record = made()
+        except Exception:
+            traceback.print_exc()
+            return
         records.append(path, record)
         line = (
             f"{done} of {len(runs)}, {time.monotonic() - start:.0f} s: {record['name']} {_in_short(record)}"
@@ -130,7 +138,7 @@ def work_through(
 
     if workers == 1:
         for run in itertools.takewhile(lambda _: not over(), runs):
-            keep(do(run))
+            keep(partial(do, run))
         return
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_prepare_process, initargs=(0,)
@@ -138,8 +146,8 @@ def work_through(
         for batch in (runs[i : i + 4 * workers] for i in range(0, len(runs), 4 * workers)):
             if over():
                 return
-            for record in pool.map(do, batch):
-                keep(record)
+            for future in [pool.submit(do, run) for run in batch]:
+                keep(future.result)
 
 
 def _in_short(record: Record) -> str:

@@ -27,7 +27,6 @@ from monai_sfda.catalog import IGNORED
 from monai_sfda.disclosure import LARGEST_SHARE, MINIMUM_SUBJECTS
 from monai_sfda.errors import ReleaseError
 
-ATLAS = "atlas.safetensors"
 CELLS, MARGIN = 16, 0.1
 """Cells along left to right and along back to front, and how far they reach beyond the body box."""
 STEP_MM = 20.0

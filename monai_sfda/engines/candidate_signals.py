@@ -242,7 +242,7 @@ class _Look:
         self.hard += member.sum((0, 2, 3)).double()
         self._sure += (confidence[:, None] * member).sum((0, 2, 3)).double()
         self.edges.update(self._seen(middle.to(batch.device)), mask)
-        self.segmentation.append(logits.argmax(1).to(torch.uint8).cpu())
+        self.segmentation.append(logits.max(1).indices.to(torch.uint8).cpu())
         z, classes = self._seen(embeddings[0]), mask.cpu()
         self.even.update(z, torch.zeros_like(classes))
         self.balanced.update(z, classes)

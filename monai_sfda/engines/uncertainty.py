@@ -110,7 +110,7 @@ def predict_scan(
     segmentation = classes[0]
     if keep_largest:
         segmentation = largest_component(segmentation, labels)
-        members = grid.view_slices(segmentation[None])[class_planes > 0]
+        members = grid.view_slices(segmentation[None])[np.greater(class_planes, 0)]
         sums.add_members(torch.from_numpy(members), torch.cat(of_structures))
     return Prediction(segmentation, sums.confidence(labels), None if entropies is None else entropies[0])
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import monai_sfda
-from monai_sfda.atlas import ATLAS
 from monai_sfda.catalog import Task
 from monai_sfda.engines.dicom_outputs import ADAPTATION_RECORD
 from monai_sfda.errors import SettingError
 from monai_sfda.files import file_sha256, whole_folder, write_json
 from monai_sfda.guard.reference_file import REFERENCE_FILE
 from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES
+from monai_sfda.release_files import ATLAS
 
 # What the run was made with and another run from the new bundle must keep.
 KEPT_KEYS = (

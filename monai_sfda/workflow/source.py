@@ -134,13 +134,14 @@ def _publish(
 
     The target's bound gets none: it rests on the target's labels and stays at its site.
     """
+    mean_dice = validation.get("dice", {}).get("mean")
     write_bundle(
         out / "bundle",
         template,
         configuration,
         released_models(out / "release"),
         domain="source",
-        eval_metrics={"mean_dice": validation["dice"]["mean"]} if "dice" in validation else None,
+        eval_metrics=None if mean_dice is None else {"mean_dice": mean_dice},
     )
 
 
@@ -241,7 +242,9 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
         "pooled": task.pictures,
     }
     summary = summarise(scores, **options)
-    logger.info("validation: mean Dice %s over %d scans", summary["dice"]["mean"], summary["cases"])
+    dice, scans = summary["dice"]["mean"], summary["cases"]
+    mean = "undefined" if dice is None else f"{dice:.3f}"
+    logger.info("validation: mean Dice %s over %d scan%s", mean, scans, "s" * (scans != 1))
     if not enough_scans(subjects.values()):
         logger.warning(
             "fewer than %d validation subjects, or nearly all scans of one: the release keeps no score",

@@ -12,8 +12,13 @@ import typer
 
 from monai_sfda import __version__
 from monai_sfda.ablations import ABLATIONS, find_ablations
+from monai_sfda.catalog import TASKS
 from monai_sfda.cli_models import models
+from monai_sfda.cli_release import release
+from monai_sfda.cli_shift import drift, shift
 from monai_sfda.errors import SettingError, SfdaError, nearest
+
+_TASKS = f"One of {', '.join(TASKS)}."
 
 app = typer.Typer(
     name="monai-sfda",
@@ -24,6 +29,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models)
+app.command()(shift)
+app.command()(drift)
+app.add_typer(release)
 
 
 def _show_version(value: bool) -> None:
@@ -58,7 +66,10 @@ def demo(
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
     task: Annotated[
-        str, typer.Option(help="What is written, in its official layouts: abdomen, cardiac or brain.")
+        str,
+        typer.Option(
+            help="What is written, in its official layouts: abdomen, cardiac, brain, spine or street."
+        ),
     ] = "abdomen",
     subjects: Annotated[int, typer.Option(min=1, help="Subjects a domain, or a tumour grade.")] = 12,
     seed: Annotated[int, typer.Option(help="The same seed writes the same scans.")] = 0,
@@ -84,7 +95,7 @@ def phantom(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder with the unpacked downloads.")],
-    task: Annotated[str, typer.Option(help="Task of the catalog.")] = "abdomen",
+    task: Annotated[str, typer.Option(help=_TASKS, metavar="NAME")] = "abdomen",
     datalist: Annotated[Path | None, typer.Option(help="JSON that replaces the official layouts.")] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Unlabelled target scans in no layout, as for target_images.")
@@ -114,7 +125,7 @@ def check(
 @app.command()
 def benchmark(
     out: Annotated[Path, typer.Option(help="Folder of all runs; the same one goes on with what is missing.")],
-    task: Annotated[str, typer.Option(help="Task of the catalog.")] = "abdomen",
+    task: Annotated[str, typer.Option(help=_TASKS, metavar="NAME")] = "abdomen",
     ablation: Annotated[
         str, typer.Option(help=f"Comma-separated: {', '.join(ABLATIONS)}; all: the task's.", metavar="NAMES")
     ] = "",

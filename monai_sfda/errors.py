@@ -74,6 +74,14 @@ class ReleaseError(SfdaError):
     """A source release is incomplete, altered, or made for another task or network."""
 
 
+class SignatureError(ReleaseError):
+    """A release is not signed, signed by another key, or was altered since."""
+
+
+class KeyFileError(SfdaError):
+    """A key file is missing, damaged, of another kind, or locked by another passphrase."""
+
+
 class CheckpointError(SfdaError):
     """A checkpoint cannot be read or belongs to another network or run."""
 
@@ -100,8 +108,14 @@ def report_errors_relative_to(root: Path | str) -> Iterator[None]:
 def nearest(name: str, options: Iterable[str], count: int = 3) -> list[str]:
     """The options that look most like `name`, best first; all of them when none is close.
 
+    Those that go on where `name` ends come first: somebody typed the beginning.
+
     >>> nearest("methd", ["method", "seed"])
     ['method']
+    >>> nearest("brain", ["brain_modality", "spine", "brain_grade"])
+    ['brain_grade', 'brain_modality']
     """
     known = sorted(options)
-    return difflib.get_close_matches(name, known, n=count, cutoff=0.6) or known
+    longer = [option for option in known if name and option.startswith(name)]
+    close = difflib.get_close_matches(name, known, n=count, cutoff=0.6)
+    return list(dict.fromkeys([*longer, *close]))[: max(count, len(longer))] or known

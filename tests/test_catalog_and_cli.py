@@ -98,6 +98,7 @@ def test_unknown_task_lists_the_nearest():
     with pytest.raises(SettingError, match="abdomen"):
         find_task("abdomin")
     assert nearest("abdomin", TASKS) == ["abdomen"]
+    assert nearest("brain", TASKS) == ["brain_grade", "brain_modality"]
 
 
 def test_errors_name_files_relative_to_the_users_folder(tmp_path):
@@ -110,6 +111,11 @@ def test_errors_name_files_relative_to_the_users_folder(tmp_path):
 def test_phantoms_of_an_unknown_task_are_refused(tmp_path):
     with pytest.raises(SettingError, match="soft_tissue"):
         write_phantoms("soft_tissue", tmp_path / "p", 2, 0)
+
+
+def test_phantoms_go_by_the_names_of_tasks_too(tmp_path):
+    write_phantoms("brain_modality", tmp_path / "p", 1, 3, matrix=32, workers=1)
+    assert json.loads((tmp_path / "p" / "phantom.json").read_text(encoding="utf-8"))["task"] == "brain"
 
 
 def test_report_of_nothing_is_refused(tmp_path):

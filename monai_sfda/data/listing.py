@@ -202,9 +202,9 @@ def _official(side: Domain, split: str, dataset_dir: Path, *, labels: bool) -> F
     present = [scan for subject in subjects for scan in found if owner[scan] == subject]
     if not present:
         sizes = ", ".join(f"{name} {len(ids)}" for name, ids in splits.items())
+        others = f"it has {len(subjects)} subjects, and the {len(set(owner.values()))} found are others"
         raise NoScansError(
-            f"no scans for the {split} split of {side.title}: it has {len(subjects)} subjects, and the "
-            f"{len(set(owner.values()))} found are others",
+            f"no scans for the {split} split of {side.title}: {others if subjects else 'there is none'}",
             remedy=f"use another split (subjects: {sizes}), complete the download, or give a datalist",
             path=dataset_dir,
         )

@@ -33,7 +33,7 @@ class Agreement:
             q: the same of the changed slices, changed back.
             where: (B, H, W), where q is known; None for everywhere.
         """
-        self._hard[signal].update(p.argmax(1), q.argmax(1), where)
+        self._hard[signal].update(p.max(1).indices, q.max(1).indices, where)
         self._soft[signal].update_soft(p, q, where)
 
     def values(self, structures: Mapping[str, int]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
+from monai_sfda.catalog import TASKS
 from monai_sfda.errors import OutputError, SettingError, nearest
 from monai_sfda.phantom.abdomen_dataset import ABDOMEN_PHANTOMS
 from monai_sfda.phantom.brain_dataset import BRAIN_PHANTOMS
@@ -50,7 +51,7 @@ def write_phantoms(
     settings left is completed; `phantom.json` in it says what it holds.
 
     Args:
-        task: one of `PHANTOM_TASKS`.
+        task: one of `PHANTOM_TASKS`, or a task of the catalog, whose data set is written.
         out: folder to write to; absent, empty, or a phantom with the same settings.
         subjects: subjects per domain or grade.
         seed: of everything; the files depend on it and on `matrix` and `t1dual` alone.
@@ -64,6 +65,7 @@ def write_phantoms(
         SettingError: on a task without phantoms, or impossible numbers.
         OutputError: when the folder holds something else or cannot be written.
     """
+    task = TASKS[task].phantom_name if task in TASKS else task
     if task not in PHANTOM_TASKS:
         raise SettingError(
             f"there are no phantoms of task '{task}'",

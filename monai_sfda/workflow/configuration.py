@@ -6,6 +6,7 @@ import copy
 import math
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -53,6 +54,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "uncertainty": "inference: also the entropy of every voxel, as a map beside the mask",
     "imagenet_weights": "torchvision's VGG16 weights, for a network with that encoder",
     "release": "folder of the source release",
+    "release_public_key": "file of the source site's public key: only a release signed by it; null: any",
     "method": "method of adaptation",
     "method_settings": "the method's settings",
     "class_proportions": "of SFS's pseudo-samples; null: as in method_settings",
@@ -75,6 +77,7 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
     "evaluate": (*_TRAIN, "protocol"),
     "adapt": (
         *_SHARED,
+        "release_public_key",
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
         *("release", "method", "method_settings", "class_proportions", "target_images", "guard"),
     ),
@@ -91,6 +94,7 @@ SECTIONS = (
     *("evaluator", "dataset", "inferer", "preprocessing", "scans", "section", "_meta_"),
 )
 _NULLABLE = (
+    "release_public_key",
     *("datalist", "checkpoint", "imagenet_weights", "release", "target_images"),
     *("source_model", "class_proportions", "learning_rate", "source_modality", "target_modality"),
 )
@@ -124,6 +128,22 @@ def current_parser() -> ConfigParser:
 def current_configuration() -> dict[str, Any]:
     """A copy of the merged, unresolved configuration that is being run; a `SettingError` outside a run."""
     return copy.deepcopy(dict(current_parser().get()))
+
+
+def public_key_of(configuration: Mapping[str, Any]) -> Path | None:
+    """The key whose signature a release must have; None where none is asked for.
+
+    Raises:
+        SettingError: for what is no path: a key that was asked for is never passed over.
+    """
+    given = check_value("release_public_key", configuration.get("release_public_key"))
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given:
+        raise SettingError(
+            f"release_public_key cannot be {given!r}", remedy="give the file of the source site's public key"
+        )
+    return Path(given)
 
 
 def check_keys(configuration: Mapping[str, Any], job: str) -> None:

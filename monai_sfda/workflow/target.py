@@ -21,7 +21,7 @@ from monai_sfda.methods import create_method, find_method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import MODEL, Release
 from monai_sfda.settings import read_settings
-from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.configuration import current_configuration, public_key_of
 from monai_sfda.workflow.guarding import guarding_of
 from monai_sfda.workflow.report import prototype_gaps
 from monai_sfda.workflow.run_folder import RunResult, warn_of_finished_run, write_run_folder
@@ -133,7 +133,7 @@ def adapt(
     task, out = dataset.task, Path(output_dir)
     section = adaptation_settings(adaptation)
     chosen = create_method(method, method_settings(method, section, settings, class_proportions))
-    loaded = Release.read(Path(release))
+    loaded = Release.read(Path(release), public_key=public_key_of(configuration))
     loaded.require(task, configuration["network_def"], dataset.preprocessing)
     gaps = prototype_gaps(loaded.without_prototype)
     for gap in gaps:
@@ -180,7 +180,11 @@ def adapt(
             labels_read=labels_read,
             reasons=gaps,
             release=loaded,
-            more={"release_sha256": loaded.sha256, "structures_without_prototype": loaded.without_prototype},
+            more={
+                "release_sha256": loaded.sha256,
+                "release_signed_by": loaded.signed_by,
+                "structures_without_prototype": loaded.without_prototype,
+            },
         ),
         guarding,
         device=trainer.state.device,

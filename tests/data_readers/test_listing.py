@@ -122,7 +122,7 @@ def test_nothing_there(tmp_path: Path, downloads: Path) -> None:
     with pytest.raises(DataError, match="no BTCV CT scans in empty: expected RawData/Training/img"):
         list_cases(ABDOMEN, "target", "train", tmp_path / "empty")
     with pytest.raises(
-        DataError, match=r"no scans for the val split of BTCV CT: it has 0 subjects.*train 24, val 0"
+        DataError, match=r"no scans for the val split of BTCV CT: there is none.*train 24, val 0"
     ):
         list_cases(ABDOMEN, "target", "val", downloads)
     with pytest.raises(SettingError, match="split 'trian' is unknown: use one of train"):

@@ -89,7 +89,8 @@ class Judged:
 
 
 @cache
-def _class_ratio(folder: Path) -> ClassRatio | None:
+def class_ratio_of_world(folder: Path) -> ClassRatio | None:
+    """Of the release of a world."""
     return Release.read(folder / "train" / "release").class_ratio
 
 
@@ -101,7 +102,9 @@ def judged_runs(out: Path) -> list[Judged]:
         if record["name"] not in scored or any(e["mean"] is None for e in record["dice"].values()):
             continue
         run = Run(**record["run"])
-        judgement = verdict(run, scored[run.name], _class_ratio(world_folder(out, run.task, run.world)))
+        judgement = verdict(
+            run, scored[run.name], class_ratio_of_world(world_folder(out, run.task, run.world))
+        )
         dice = {name: entry["mean"] for name, entry in record["dice"].items()}
         before = judgement.signals[UNADAPTED]
         found.append(

@@ -33,9 +33,8 @@ def volume_table(volumes: Volumes, titles: Mapping[str, str]) -> VolumeTable | N
 
     Args:
         volumes: moment to case number to structure to volume in ml.
-        titles: of the moments, in the order of the run; one without volumes is left out.
+        titles: of the moments, in the order of the run.
     """
-    moments = [moment for moment in titles if moment in volumes]
     structures = tuple(dict.fromkeys(n for by in volumes.values() for case in by.values() for n in case))
     numbers = sorted({number for by_case in volumes.values() for number in by_case})
     if not structures:
@@ -45,7 +44,9 @@ def volume_table(volumes: Volumes, titles: Mapping[str, str]) -> VolumeTable | N
         return volumes.get(moment, {}).get(number, {}).get(structure)
 
     summary = []
-    for moment in moments:
+    for moment in titles:
+        if moment not in volumes:
+            continue
         cells = []
         for structure in structures:
             known = [v for n in numbers if (v := value(moment, n, structure)) is not None]
@@ -56,13 +57,13 @@ def volume_table(volumes: Volumes, titles: Mapping[str, str]) -> VolumeTable | N
         (
             number,
             tuple(
-                tuple(_text(value(moment, number, structure)) for moment in moments)
+                tuple(_text(value(moment, number, structure)) for moment in titles)
                 for structure in structures
             ),
         )
         for number in numbers
     ]
-    return VolumeTable(structures, tuple(titles[m] for m in moments), tuple(summary), tuple(cases))
+    return VolumeTable(structures, tuple(titles.values()), tuple(summary), tuple(cases))
 
 
 def _text(ml: float | None) -> str:

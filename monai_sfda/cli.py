@@ -14,6 +14,8 @@ from monai_sfda import __version__
 from monai_sfda.ablations import ABLATIONS, find_ablations
 from monai_sfda.catalog import TASKS
 from monai_sfda.cli_models import models
+from monai_sfda.cli_release import release
+from monai_sfda.cli_shift import drift, shift
 from monai_sfda.errors import SettingError, SfdaError, nearest
 
 _TASKS = f"One of {', '.join(TASKS)}."
@@ -27,6 +29,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models)
+app.command()(shift)
+app.command()(drift)
+app.add_typer(release)
 
 
 def _show_version(value: bool) -> None:
@@ -136,6 +141,12 @@ def benchmark(
     full_size: Annotated[
         bool, typer.Option("--full-size", help="The papers' size, for a GPU, without small.json.")
     ] = False,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard", help="Keep scans back for the guard, and show its choice beside each method."
+        ),
+    ] = False,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE, a configuration key of every run. Repeatable."),
@@ -173,6 +184,7 @@ def benchmark(
         full_size=full_size,
         overrides=overrides,
         record=record,
+        guard=guard,
     )
     run_benchmark(asked, [*chosen, *([method_comparison(compared, task)] if compared else [])])
 

@@ -74,6 +74,14 @@ class ReleaseError(SfdaError):
     """A source release is incomplete, altered, or made for another task or network."""
 
 
+class SignatureError(ReleaseError):
+    """A release is not signed, signed by another key, or was altered since."""
+
+
+class KeyFileError(SfdaError):
+    """A key file is missing, damaged, of another kind, or locked by another passphrase."""
+
+
 class CheckpointError(SfdaError):
     """A checkpoint cannot be read or belongs to another network or run."""
 

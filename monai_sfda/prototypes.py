@@ -7,6 +7,7 @@ misses the sum in Sigma_k: it is sum (z - mu_k)(z - mu_k)^T / (n_k - 1).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from monai_sfda.catalog import IGNORED
+from monai_sfda.disclosure import LARGEST_SHARE, enough_subjects
 from monai_sfda.errors import ReleaseError, SettingError
 
 # When a class has too few pixels above rho, the next lower threshold is tried. Ours: no published code
@@ -86,8 +88,11 @@ class PrototypeFit:
         self.thresholds = (rho, *(t for t in FALLBACK_THRESHOLDS if t < rho))
         # Bin b holds the pixels that pass threshold b but not the one above it, so no pixel is counted twice.
         self._bins = [_Moments.zeros(num_classes, dimension) for _ in self.thresholds]
-        self._pixels = torch.zeros(num_classes, dtype=torch.float64)
-        self._subjects: list[set[str]] = [set() for _ in range(num_classes)]
+        # By class: pixels of each subject that carry its label, and those that are in each bin.
+        self._labelled: list[Counter[str]] = [Counter() for _ in range(num_classes)]
+        self._fitted: list[list[Counter[str]]] = [
+            [Counter() for _ in range(num_classes)] for _ in self.thresholds
+        ]
 
     def update(self, z: Tensor, probabilities: Tensor, label: Tensor, subject: str) -> None:
         """Adds pixels of one subject.
@@ -96,24 +101,24 @@ class PrototypeFit:
             z: (N, D) embeddings.
             probabilities: (N, K) of the source classifier.
             label: (N,) integer classes; pixels that are `IGNORED` are left out.
-            subject: who they come from; only the number of subjects of a class is ever released.
+            subject: who they come from; only the number of subjects of a class is ever released, and only
+                where they are enough.
         """
         known = label != IGNORED
         if not bool(known.all()):
             z, probabilities, label = z[known], probabilities[known], label[known]
         label = label.long()
         confidence, predicted = probabilities.max(dim=1)
-        self._pixels += torch.bincount(label, minlength=self.num_classes).double().cpu()
-        for k in label.unique().tolist():
-            self._subjects[k].add(subject)
+        _count(self._labelled, label, subject)
         agreed = predicted == label
         upper = torch.full_like(confidence, torch.inf)
-        for moments, threshold in zip(self._bins, self.thresholds, strict=True):
+        for moments, fitted, threshold in zip(self._bins, self._fitted, self.thresholds, strict=True):
             keep = agreed & (confidence > threshold) & (confidence <= upper)
             if threshold == 0.0:
                 keep = agreed & (confidence <= upper)
             if bool(keep.any()):
                 moments.merge(_moments_of(z[keep].double(), label[keep], self.num_classes))
+                _count(fitted, label[keep], subject)
             upper = torch.full_like(confidence, threshold)
 
     def merge(self, other: PrototypeFit) -> None:
@@ -131,8 +136,11 @@ class PrototypeFit:
             )
         for moments, more in zip(self._bins, other._bins, strict=True):
             moments.merge(more)
-        self._pixels += other._pixels
-        self._subjects = [a | b for a, b in zip(self._subjects, other._subjects, strict=True)]
+        for counts, more_counts in zip(
+            (self._labelled, *self._fitted), (other._labelled, *other._fitted), strict=True
+        ):
+            for pixels, more_pixels in zip(counts, more_counts, strict=True):
+                pixels.update(more_pixels)
 
     def finish(
         self,
@@ -143,40 +151,41 @@ class PrototypeFit:
     ) -> Prototypes:
         """The prototypes of all pixels seen so far.
 
-        A class with fewer than `minimum_pixels` confident pixels takes the next lower threshold of 0.8, 0.5,
-        0, with a warning; one that still has too few, or comes from fewer than `minimum_subjects` subjects,
-        is left out, with a warning. A covariance from fewer than 10 D pixels is shrunk (`oas_covariance`).
+        A class with fewer than `minimum_pixels` confident pixels, or whose confident pixels come from fewer
+        than `minimum_subjects` subjects or nearly all from one (`enough_subjects`), takes the next lower
+        threshold of 0.8, 0.5, 0, with a warning; one that still has too few is left out, with a warning. A
+        class whose labelled pixels come from too few subjects counts as one that was never seen: no count,
+        share or warning tells one subject from none. A covariance from fewer than 10 D pixels is shrunk
+        (`oas_covariance`).
 
         Args:
             minimum_pixels: default 10 D.
-            minimum_subjects: smallest number of subjects behind a released class.
+            minimum_subjects: smallest number of subjects behind a released class; 1 where nothing is
+                released.
             names: of the K classes, for the warnings.
 
         Raises:
             ReleaseError: when no class at all has enough pixels.
         """
-        needed = 10 * self.dimension if minimum_pixels is None else minimum_pixels
-        cumulative = []
-        running = _Moments.zeros(self.num_classes, self.dimension)
-        for moments in self._bins:
-            running.merge(moments)
-            cumulative.append(_Moments(running.count.clone(), running.mean.clone(), running.scatter.clone()))
+        needed = max(10 * self.dimension if minimum_pixels is None else minimum_pixels, 2)
+        cumulative = self._cumulative()
+        seen = [enough_subjects(pixels.values(), minimum_subjects) for pixels in self._labelled]
         count = torch.zeros(self.num_classes, dtype=torch.float64)
         mean = torch.zeros(self.num_classes, self.dimension, dtype=torch.float64)
         covariance = torch.zeros(self.num_classes, self.dimension, self.dimension, dtype=torch.float64)
         thresholds = torch.full((self.num_classes,), torch.nan, dtype=torch.float64)
+        subjects = torch.zeros(self.num_classes, dtype=torch.int64)
         warnings: list[str] = []
         for k in range(self.num_classes):
             title = f"class {k}" if names is None else f"class {k} ({names[k]})"
-            if len(self._subjects[k]) < minimum_subjects:
-                warnings.append(
-                    f"{title}: {len(self._subjects[k])} subjects, fewer than {minimum_subjects}: left out"
-                )
+            if not seen[k]:
+                warnings.append(f"{title}: {_too_few(minimum_subjects)}: left out")
                 continue
-            for threshold, moments in zip(self.thresholds, cumulative, strict=True):
+            for threshold, (moments, fitted) in zip(self.thresholds, cumulative, strict=True):
                 n = int(moments.count[k])
-                if n >= max(needed, 2):
+                if n >= needed and enough_subjects(fitted[k].values(), minimum_subjects):
                     count[k], mean[k], thresholds[k] = n, moments.mean[k], threshold
+                    subjects[k] = len(fitted[k])
                     covariance[k] = moments.scatter[k] / (n - 1)
                     if n < 10 * self.dimension:
                         covariance[k] = oas_covariance(covariance[k], n)
@@ -185,23 +194,58 @@ class PrototypeFit:
                         warnings.append(f"{title}: too few pixels above {self.rho}, {threshold} used")
                     break
             else:
-                warnings.append(f"{title}: fewer than {needed} rightly predicted pixels: left out")
+                few = f"fewer than {needed} rightly predicted pixels"
+                if int(cumulative[-1][0].count[k]) >= needed:
+                    few += f" without {_too_few(minimum_subjects)}"
+                warnings.append(f"{title}: {few}: left out")
         if not bool((count > 0).any()):
             raise ReleaseError(
                 "no class has enough confident, rightly predicted pixels for a prototype",
                 remedy="train the source model longer, or check its labels",
             )
+        labelled = [
+            float(pixels.total()) if keep else 0.0 for pixels, keep in zip(self._labelled, seen, strict=True)
+        ]
+        pixel_share = torch.tensor(labelled, dtype=torch.float64)
         return Prototypes(
             weight=count / count.sum(),
             mean=mean,
             covariance=covariance,
             count=count,
             threshold=thresholds,
-            pixel_share=self._pixels / self._pixels.sum(),
-            subjects=torch.tensor([len(s) for s in self._subjects]),
+            pixel_share=pixel_share / pixel_share.sum(),
+            subjects=subjects,
             rho=self.rho,
             warnings=tuple(warnings),
         )
+
+    def _cumulative(self) -> list[tuple[_Moments, list[Counter[str]]]]:
+        """For each threshold, highest first: the moments of all pixels above it, and by class how many of
+        them are each subject's.
+        """
+        found = []
+        running = _Moments.zeros(self.num_classes, self.dimension)
+        pixels: list[Counter[str]] = [Counter() for _ in range(self.num_classes)]
+        for moments, fitted in zip(self._bins, self._fitted, strict=True):
+            running.merge(moments)
+            pixels = [a + b for a, b in zip(pixels, fitted, strict=True)]
+            found.append(
+                (_Moments(running.count.clone(), running.mean.clone(), running.scatter.clone()), pixels)
+            )
+        return found
+
+
+def _count(pixels: Sequence[Counter[str]], classes: Tensor, subject: str) -> None:
+    """Adds a subject's pixels to the counts of their classes."""
+    for k, n in enumerate(torch.bincount(classes, minlength=len(pixels)).tolist()):
+        if n:
+            pixels[k][subject] += n
+
+
+def _too_few(minimum_subjects: int) -> str:
+    if minimum_subjects <= 1:
+        return "no subject"
+    return f"fewer than {minimum_subjects} subjects, or more than {LARGEST_SHARE:.0%} of the pixels from one"
 
 
 def oas_covariance(covariance: Tensor, count: int) -> Tensor:
@@ -233,8 +277,9 @@ class Prototypes:
         covariance: (K, D, D).
         count: (K,) pixels behind each Gaussian.
         threshold: (K,) confidence threshold that was used; NaN for a class without prototype.
-        pixel_share: (K,) share of all labelled source pixels, confident or not.
-        subjects: (K,) number of subjects with the class.
+        pixel_share: (K,) share of all labelled source pixels, confident or not, of the classes of enough
+            subjects; 0 for the others.
+        subjects: (K,) number of subjects behind each Gaussian; 0 for a class without prototype.
         rho: the threshold asked for.
         warnings: what deviates from the papers' fit, class by class.
     """

@@ -7,7 +7,8 @@ label, no value of a single subject.
 
 Where it was asked for, `class_ratio.pt` beside them: the bare state dict of a network that guesses the class
 ratio of a slice, built from four plain values of `release.json`. Like the segmentation network it is made by
-training on at least `MINIMUM_SUBJECTS` subjects; it gives shares of classes, of no place.
+training on at least `MINIMUM_SUBJECTS` subjects; it gives shares of classes, of no place. And
+`atlas.safetensors`: a coarse mean label map of the source, where in the body each structure lies.
 """
 
 from __future__ import annotations
@@ -23,19 +24,39 @@ from typing import Any
 
 from torch import Tensor
 
+from monai_sfda.atlas import Atlas
 from monai_sfda.catalog import Task
 from monai_sfda.checkpoints import ANOTHER_NETWORK, load_into, load_weights
+from monai_sfda.disclosure import MINIMUM_SUBJECTS
 from monai_sfda.errors import ReleaseError
 from monai_sfda.files import file_sha256, tensor_file, whole_folder
 from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.prototypes import Prototypes
+from monai_sfda.release_files import (
+    ASK_AGAIN,
+    ATLAS,
+    CLASS_RATIO,
+    MANIFEST,
+    MODEL,
+    PROTOTYPES,
+    check_hashes,
+    manifest_bytes,
+)
 from monai_sfda.transforms import Preprocessing
 
+__all__ = [
+    "CLASS_RATIO",
+    "MANIFEST",
+    "MINIMUM_SUBJECTS",
+    "MODEL",
+    "PROTOTYPES",
+    "SCHEMA_VERSION",
+    "ClassRatio",
+    "Release",
+    "package_versions",
+]
+
 SCHEMA_VERSION = 1
-# Fewer subjects than this are never summarised in what leaves a site: a mean of one is that one.
-MINIMUM_SUBJECTS = 3
-MODEL, PROTOTYPES, MANIFEST = "model.pt", "prototypes.safetensors", "release.json"
-CLASS_RATIO = "class_ratio.pt"
 
 
 def package_versions() -> dict[str, str]:
@@ -55,28 +76,32 @@ class ClassRatio:
     single value.
 
     Attributes:
-        mean, std: (K,) over subjects, of the shares in all their slices.
+        mean, std: (K,) over subjects, of the shares in all their slices; 0 for a class of too few subjects.
         subjects: number of them.
         where_present: (K,) mean over subjects of the share in those of their slices that show the class; None
-            for a class of fewer than `MINIMUM_SUBJECTS` subjects, and as a whole in releases that lack it.
+            for a class of too few subjects, and as a whole in releases that lack it.
+        shown_by: (K,) number of subjects who show the class; None for too few of them (`enough_subjects`),
+            whose pixels then count in no share, and as a whole in releases that lack it.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     subjects: int
     where_present: tuple[float | None, ...] | None = None
+    shown_by: tuple[int | None, ...] | None = None
 
     @staticmethod
     def from_json(data: dict[str, Any] | None) -> ClassRatio | None:
         """Reads `release.json`'s form; None where too few subjects were behind it."""
         if data is None:
             return None
-        present = data.get("where_present")
+        present, shown = data.get("where_present"), data.get("shown_by")
         return ClassRatio(
             tuple(data["mean"]),
             tuple(data["std"]),
             int(data["subjects"]),
             None if present is None else tuple(present),
+            None if shown is None else tuple(shown),
         )
 
 
@@ -95,6 +120,8 @@ class Release:
         prototypes: class Gaussians.
         class_ratio: statistics over source subjects.
         class_ratio_regressor: the network that guesses a slice's class ratio; None for none.
+        atlas: where in the body the structures lie; None in a release of an earlier version or of too few
+            subjects.
         validation: summary of the source validation, or empty.
         training: settings of the run that made it, without paths.
         versions: of the packages that made it.
@@ -103,6 +130,8 @@ class Release:
             a release of an earlier version or of too few subjects.
         sha256: of the manifest, which holds those of all other files; identifies the release.
         model_sha256: of the weights file as it was read; empty for a release that was not read from a folder.
+        signed_by: fingerprint of the key whose signature was required and found; None where none was asked
+            for.
     """
 
     task: str
@@ -120,8 +149,10 @@ class Release:
     modalities: dict[str, str] = field(default_factory=dict)
     reference_scans: dict[str, Any] | None = field(default=None, repr=False)
     class_ratio_regressor: ClassRatioRegressor | None = field(default=None, repr=False)
+    atlas: Atlas | None = field(default=None, repr=False)
     sha256: str = ""
     model_sha256: str = ""
+    signed_by: str | None = None
 
     @property
     def without_prototype(self) -> list[str]:
@@ -138,7 +169,10 @@ class Release:
         with whole_folder(folder) as beside:
             (beside / MODEL).write_bytes(_weights(self.state_dict))
             self.prototypes.save(beside / PROTOTYPES)
-            files, regressor = [MODEL, PROTOTYPES], self.class_ratio_regressor
+            files, regressor, atlas = [MODEL, PROTOTYPES], self.class_ratio_regressor, self.atlas
+            if atlas is not None:
+                atlas.save(beside / ATLAS)
+                files.append(ATLAS)
             if regressor is not None:
                 (beside / CLASS_RATIO).write_bytes(_weights(regressor.state_dict()))
                 files.append(CLASS_RATIO)
@@ -160,6 +194,7 @@ class Release:
                     "subjects": [int(n) for n in self.prototypes.subjects],
                     "warnings": list(self.prototypes.warnings),
                 },
+                "atlas": None if atlas is None else atlas.to_json(),
                 "validation": self.validation,
                 "reference_scans": self.reference_scans,
                 "training": self.training,
@@ -173,41 +208,44 @@ class Release:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @staticmethod
-    def read(folder: Path) -> Release:
+    def read(folder: Path, *, public_key: Path | None = None) -> Release:
         """Reads a release and verifies every hash.
+
+        Args:
+            folder: of the release.
+            public_key: file of the source site's public key; its signature is then required, and that
+                nothing else lies in the folder. None asks for none.
 
         Raises:
             ReleaseError: when a file is missing, altered or of an unknown schema.
+            SignatureError: when it is not signed by the key.
+            KeyFileError: when the key cannot be read.
         """
-        manifest_path = folder / MANIFEST
-        if not manifest_path.is_file():
-            raise ReleaseError(
-                f"no source release: {MANIFEST} is missing",
-                path=folder,
-                remedy="give the folder 'release' that train.json wrote",
-            )
-        ask_again = "ask the source site for the release again"
+        signed_by = None
+        text = manifest_bytes(folder)
+        if public_key is not None:
+            from monai_sfda.signing import fingerprint, read_public_key, require_signature
+
+            key = read_public_key(public_key)
+            require_signature(folder, text, key)
+            signed_by = fingerprint(key)
         try:
-            text = manifest_path.read_text(encoding="utf-8")
             manifest = json.loads(text)
             if manifest["schema_version"] != SCHEMA_VERSION:
                 raise ReleaseError(
                     f"release schema {manifest['schema_version']} is unknown, not {SCHEMA_VERSION}",
-                    path=manifest_path,
+                    path=folder / MANIFEST,
                     remedy="install the version of monai_sfda that wrote it",
                 )
             definition = manifest.get("class_ratio_regressor")
             files = {MODEL, PROTOTYPES} | (set() if definition is None else {CLASS_RATIO})
+            has_atlas = manifest.get("atlas") is not None
+            files |= {ATLAS} if has_atlas else set()
             if not files <= manifest["files"].keys():
-                raise ReleaseError(f"{MANIFEST} names not all files", path=manifest_path, remedy=ask_again)
-            for name, expected in manifest["files"].items():
-                path = folder / name
-                if Path(name).name != name or not path.is_file():
-                    raise ReleaseError(f"'{name}' of the release is missing", path=folder, remedy=ask_again)
-                if file_sha256(path) != expected:
-                    raise ReleaseError(
-                        "the file was altered: its SHA-256 is not the release's", path=path, remedy=ask_again
-                    )
+                raise ReleaseError(
+                    f"{MANIFEST} names not all files", path=folder / MANIFEST, remedy=ASK_AGAIN
+                )
+            check_hashes(folder, manifest["files"])
             return Release(
                 task=manifest["task"],
                 domain=manifest["domain"],
@@ -226,12 +264,14 @@ class Release:
                 class_ratio_regressor=None
                 if definition is None
                 else _read_regressor(definition, folder / CLASS_RATIO),
-                sha256=hashlib.sha256(text.encode()).hexdigest(),
+                atlas=Atlas.load(folder / ATLAS) if has_atlas else None,
+                sha256=hashlib.sha256(text).hexdigest(),
                 model_sha256=manifest["files"][MODEL],
+                signed_by=signed_by,
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError) as error:
             raise ReleaseError(
-                f"{MANIFEST} cannot be read ({type(error).__name__}: {error})", path=folder, remedy=ask_again
+                f"{MANIFEST} cannot be read ({type(error).__name__}: {error})", path=folder, remedy=ASK_AGAIN
             ) from error
 
     def require(self, task: Task, network_def: dict[str, Any], preprocessing: Preprocessing) -> None:

@@ -6,6 +6,7 @@ import errno
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,14 +14,17 @@ from monai_sfda.data import cache as cache_module
 from monai_sfda.data.cache import CachedVolume, free_memory, machine_cache
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.errors import DataError, OutputError
+from monai_sfda.transforms import slice_grid
 from tests.builders import toy_abdomen
+
+GRID = slice_grid((8, 9, 3), np.eye(4), slice_axis=2, pixel_size_mm=None)
 
 
 def volume(seed: int) -> CachedVolume:
     random = torch.Generator().manual_seed(seed)
     image = torch.randn(2, 5, 8, 9, generator=random)
     label = torch.randint(0, 4, (3, 1, 8, 9), generator=random, dtype=torch.uint8)
-    return CachedVolume(None, image, label, 3, (8, 9), 0.01)  # type: ignore[arg-type]
+    return CachedVolume(None, image, label, 3, (8, 9), 0.01, GRID)  # type: ignore[arg-type]
 
 
 SIZE = 4 * 2 * 5 * 8 * 9 + 3 * 8 * 9
@@ -46,6 +50,7 @@ def test_what_exceeds_the_budget_goes_to_files_with_the_same_values(tmp_path, mo
         assert torch.equal(kept.image, one.image)
         assert torch.equal(kept.label, one.label)
         assert (kept.num_slices, kept.plane_shape, kept.voxel_ml) == (3, (8, 9), 0.01)
+        assert kept.grid == GRID
 
 
 def test_a_full_disk_is_an_error_that_says_where(tmp_path, monkeypatch):

@@ -105,6 +105,68 @@ def test_class_of_too_few_subjects_is_not_released():
         fit.finish(minimum_subjects=2)
 
 
+def of_subjects(subjects: str, change=None, rho: float = 0.97) -> PrototypeFit:
+    """A fit with 3000 pixels of each subject; `change` may alter (subject, probabilities, label)."""
+    fit = PrototypeFit(K, D, rho)
+    for seed, subject in enumerate(subjects):
+        z, p, label = pixels(3_000, seed)
+        keep = torch.ones(len(label), dtype=torch.bool) if change is None else change(subject, p, label)
+        fit.update(z[keep], p[keep], label[keep], subject)
+    return fit
+
+
+def test_a_class_of_one_subject_is_as_one_that_nobody_has():
+    """Not a number of the release tells whether one subject has the class, or what he has of it."""
+
+    def only_a(subject, p, label):
+        return (label != 1) | torch.tensor(subject == "a")
+
+    one = of_subjects("abcd", only_a).finish(minimum_subjects=3)
+    none = of_subjects("abcd", lambda subject, p, label: label != 1).finish(minimum_subjects=3)
+    for name in ("weight", "mean", "covariance", "count", "pixel_share", "subjects"):
+        assert torch.equal(getattr(one, name), getattr(none, name)), name
+    assert one.warnings == none.warnings
+    assert one.subjects.tolist() == [4, 0, 4]
+    assert float(one.pixel_share.sum()) == pytest.approx(1)
+
+
+def test_subjects_whose_pixels_are_not_in_the_gaussian_do_not_count():
+    """All four have the class, but only one is segmented right above rho: the next threshold has all."""
+
+    def hesitant_but_a(subject, p, label):
+        if subject != "a":
+            p[label == 2] = torch.tensor([0.05, 0.05, 0.9])
+        return torch.ones(len(label), dtype=torch.bool)
+
+    found = of_subjects("abcd", hesitant_but_a).finish(minimum_subjects=3)
+    assert float(found.threshold[2]) == 0.8
+    assert found.subjects.tolist() == [4, 4, 4]
+    assert any("class 2" in w and "0.8 used" in w for w in found.warnings)
+
+
+def test_a_class_that_is_segmented_right_in_one_subject_is_left_out():
+    def wrong_but_a(subject, p, label):
+        if subject != "a":
+            p[label == 2] = torch.tensor([0.98, 0.01, 0.01])
+        return torch.ones(len(label), dtype=torch.bool)
+
+    found = of_subjects("abcd", wrong_but_a).finish(minimum_subjects=3)
+    assert found.available.tolist() == [True, True, False]
+    assert (found.subjects.tolist(), found.count.tolist()[2]) == ([4, 4, 0], 0)
+    assert any("class 2" in w and "fewer than 3 subjects" in w for w in found.warnings)
+
+
+def test_a_class_that_is_nearly_all_one_subjects_is_left_out():
+    def few_but_a(subject, p, label):
+        keep = torch.ones(len(label), dtype=torch.bool)
+        if subject != "a":
+            keep[(label == 1).nonzero()[20:, 0]] = False
+        return keep
+
+    assert of_subjects("abcd", few_but_a).finish(minimum_subjects=3).available.tolist() == [True, False, True]
+    assert of_subjects("abcd", few_but_a).finish().available.all()
+
+
 def test_few_pixels_get_a_shrunk_covariance_that_can_be_inverted():
     z, p, label = pixels(30)
     fit = PrototypeFit(K, D, rho=0.0)

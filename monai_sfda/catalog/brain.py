@@ -127,6 +127,7 @@ BRAIN_MODALITY = Task(
     image_size=128,
     phantoms="brain",
     protocols=(_OSUDA_MODALITY,),
+    mirrors=True,
 )
 
 BRAIN_GRADE = Task(
@@ -151,4 +152,5 @@ BRAIN_GRADE = Task(
         Region("tumour_core", (1, 3)),
     ),
     protocols=(_OSUDA_GRADE,),
+    mirrors=True,
 )

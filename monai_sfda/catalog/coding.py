@@ -7,7 +7,7 @@ structure is in none of them, its code says where it is from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SNOMED_CT = "SCT"
 NCI_THESAURUS = "NCIt"
@@ -43,6 +43,13 @@ class Coding:
     type: Code
     modifier: Code | None = None
     region: Code | None = None
+
+    @property
+    def mirrored(self) -> Coding:
+        """The same on the other side of the body; itself without a side."""
+        if self.modifier == LEFT:
+            return replace(self, modifier=RIGHT)
+        return replace(self, modifier=LEFT) if self.modifier == RIGHT else self
 
 
 ANATOMICAL_STRUCTURE = Code("123037004", "Anatomical Structure")

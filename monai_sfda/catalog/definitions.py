@@ -202,6 +202,7 @@ class Task:
         pictures: colour pictures instead of scans. A picture is one slice of three channels without a size in
             mm, resampled to the network's size whatever its own; every pixel has a class or is ignored.
         protocols: how papers evaluated on the target, beside `own_protocol`.
+        mirrors: whether a scan with left and right exchanged is a plausible scan of the task.
     """
 
     name: str
@@ -225,6 +226,22 @@ class Task:
 
     pictures: bool = False
     protocols: tuple[PublishedProtocol, ...] = ()
+    mirrors: bool = False
+
+    @property
+    def mirrored_classes(self) -> tuple[int, ...] | None:
+        """The class that each becomes, in the order of the indices, where left and right are exchanged.
+
+        Structures of one type on the left and on the right become each other; all others stay. None where
+        the mirrored scan is no plausible one (`mirrors`).
+        """
+        if not self.mirrors:
+            return None
+        found = list(range(max(s.index for s in self.structures) + 1))
+        coded = {s.coding: s.index for s in self.structures if s.coding is not None}
+        for coding, index in coded.items():
+            found[index] = coded.get(coding.mirrored, index)
+        return tuple(found)
 
     @property
     def own_protocol(self) -> str:

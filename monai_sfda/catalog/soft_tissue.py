@@ -49,4 +49,5 @@ SOFT_TISSUE = Task(
     ),
     pixel_size_mm=1.0,
     baselines=("centre_blob",),
+    mirrors=True,
 )

@@ -75,4 +75,5 @@ SPINE = Task(
     stack_slices=1,  # AdaEnt trains on single slices
     pixel_size_mm=1.25,
     protocols=(_ADAENT,),
+    mirrors=True,
 )

@@ -125,6 +125,7 @@ def _task(name: str, title: str, source: Domain, without: tuple[str, ...]) -> Ta
         pictures=True,
         phantoms="street",
         protocols=(_MAS3,),
+        mirrors=True,
     )
 
 

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ from torch import Tensor
 from monai_sfda import processes
 from monai_sfda.data.case import Case
 from monai_sfda.errors import DataError, OutputError
+from monai_sfda.transforms import SliceGrid
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class CachedVolume:
         num_slices: S.
         plane_shape: (H', W') of the resampled slices before they were padded or cut to (H, W).
         voxel_ml: volume of one resampled voxel, ml; None for a picture.
+        grid: how the slices lie on the scan's grid.
         doubt: why its values look like those of another modality; None where they do not.
         content: hash of the scan's values.
     """
@@ -47,6 +49,7 @@ class CachedVolume:
     num_slices: int
     plane_shape: tuple[int, int]
     voxel_ml: float | None
+    grid: SliceGrid
     doubt: str | None = None
     content: str = ""
 
@@ -65,6 +68,12 @@ class CachedVolume:
         return rows, columns
 
     @property
+    def seen_grid(self) -> SliceGrid:
+        """The grid of what the stacks show: that of the scan, without what was cut off."""
+        rows, columns = self.field_of_view
+        return replace(self.grid, sampled_shape=(rows.stop - rows.start, columns.stop - columns.start))
+
+    @property
     def size(self) -> int:
         """Bytes."""
         return self.image.nbytes + (0 if self.label is None else self.label.nbytes)
@@ -80,6 +89,7 @@ class _Written:
     num_slices: int
     plane_shape: tuple[int, int]
     voxel_ml: float | None
+    grid: SliceGrid
     doubt: str | None
     content: str
 
@@ -198,6 +208,7 @@ def _write(volume: CachedVolume, folder: Path, key: int) -> _Written:
         volume.num_slices,
         volume.plane_shape,
         volume.voxel_ml,
+        volume.grid,
         volume.doubt,
         volume.content,
     )
@@ -213,6 +224,7 @@ def _open(entry: _Written, folder: Path, key: int) -> CachedVolume:
         entry.num_slices,
         entry.plane_shape,
         entry.voxel_ml,
+        entry.grid,
         entry.doubt,
         entry.content,
     )

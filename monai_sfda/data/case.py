@@ -14,6 +14,12 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the colour pictures that are read, lower case."""
 
+ENTROPY_ENDING = "_entropy"
+"""Of the name of a scan's entropy map, which inference may write beside its mask."""
+
+OUTPUT_ENDINGS = ("_seg", ENTROPY_ENDING)
+"""Of the names of what this package writes about a scan: no scans, when they lie beside it."""
+
 
 @dataclass(frozen=True)
 class Case:

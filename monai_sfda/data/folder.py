@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_sfda.data.case import Case, stem, volume_suffix
+from monai_sfda.data.case import OUTPUT_ENDINGS, Case, stem, volume_suffix
 from monai_sfda.data.checks import check_folder
 from monai_sfda.data.dicom import why_no_scan
 from monai_sfda.data.dicom_grid import check_alike, volumes_of
@@ -16,7 +16,6 @@ from monai_sfda.data.dicom_slices import slices_of
 from monai_sfda.errors import DataError
 
 _BIDS_SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)_")
-_OWN_OUTPUT = "_seg"
 
 
 def find_scans(folder: Path) -> tuple[list[Case], list[str]]:
@@ -24,8 +23,8 @@ def find_scans(folder: Path) -> tuple[list[Case], list[str]]:
 
     A DICOM series may be spread over folders, and a folder may hold several. Localizers, colour images and
     images without a position in the patient are left out, and so are segmentations beside their scans: this
-    package's own (`name_seg` where `name` is there) and those of data sets that keep both in one folder
-    (`name_label` where `name_image` is there). A series that holds several images at every slice
+    package's own (`name_seg`, `name_entropy` where `name` is there) and those of data sets that keep both in
+    one folder (`name_label` where `name_image` is there). A series that holds several images at every slice
     position, told apart by one header element (cine phases, echoes, b-values), is listed as that many scans.
 
     The subject of a DICOM scan is its PatientID where the folder has several, else its study (anonymised data
@@ -65,8 +64,9 @@ def _volume_cases(files: Sequence[Path], root: Path) -> tuple[list[Case], list[s
 
 def _image_of(name: str) -> str | None:
     """The name of the scan that a file of that name would be the segmentation of; None for a scan's name."""
-    if name.endswith(_OWN_OUTPUT):
-        return name.removesuffix(_OWN_OUTPUT)
+    for ending in OUTPUT_ENDINGS:
+        if name.endswith(ending):
+            return name.removesuffix(ending)
     return f"{name.removesuffix('_label')}_image" if name.endswith("_label") else None
 
 

@@ -1,4 +1,4 @@
-"""Colour pictures and their label pictures.
+"""Colour pictures, their label pictures and their maps of values.
 
 A picture is a scan of one slice: three channels, rows along the first axis, columns along the second, one
 layer along the third. Its affine is the unit matrix, which says that it lies upright and nothing of size:
@@ -194,3 +194,22 @@ def write_label_picture(path: Path, array: NDArray[np.uint8]) -> None:
         )
     with whole_file(path) as beside, beside.open("wb") as file:
         Image.fromarray(array[..., 0]).save(file, "PNG")
+
+
+def write_map_picture(path: Path, array: NDArray[np.float32]) -> None:
+    """Writes a value a pixel (rows, columns, 1) as a 32-bit float TIFF, whole or not at all.
+
+    The values are kept as they are: PNG and JPEG hold whole numbers alone, of which one would have to know
+    the scale.
+
+    Raises:
+        OutputError: when the array is no map of a picture, or the file cannot be written.
+    """
+    if array.ndim != 3 or array.shape[2] != 1 or array.dtype != np.float32:
+        raise OutputError(
+            f"an array of shape {array.shape} {array.dtype} is no map of a picture",
+            remedy="give float32 values (rows, columns, 1)",
+            path=path,
+        )
+    with whole_file(path) as beside, beside.open("wb") as file:
+        Image.fromarray(array[..., 0]).save(file, "TIFF", compression="tiff_adobe_deflate")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +103,8 @@ class StackDataset(Dataset[dict[str, Any]]):
         self.threads = threads
         self.doubts: builtins.list[str] = []
         self._list: CaseList | None = None
-        self._volumes: list[CachedVolume] = []
+        self._whole: StackDataset | None = None
+        self._volumes: builtins.list[CachedVolume] = []
         self._starts: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
     @property
@@ -149,6 +151,20 @@ class StackDataset(Dataset[dict[str, Any]]):
             )
         self._list = replace(self.list(), cases=tuple(cases), missing=())
 
+    def part(self, numbers: Collection[int]) -> StackDataset:
+        """The cases of some numbers as stacks of their own, which keep them. Scans are read once: together.
+
+        Args:
+            numbers: of listed cases; one at least.
+        """
+        part = copy.copy(self)
+        part._whole = self
+        part._list = replace(
+            self.list(), cases=tuple(case for case in self.list().cases if case.number in numbers)
+        )
+        part._hold(self._volumes)
+        return part
+
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Reads, checks and caches all scans; a no-op when done. The processes of a machine share the work.
 
@@ -159,6 +175,10 @@ class StackDataset(Dataset[dict[str, Any]]):
             DataError: the first bad scan's, with how many more are bad; all scans are looked at.
         """
         if self._volumes:
+            return
+        if self._whole is not None:
+            self._whole.prepare(progress)
+            self._hold(self._whole.volumes)
             return
         cases = self.list().cases
         _, process, together = processes.local()
@@ -189,8 +209,13 @@ class StackDataset(Dataset[dict[str, Any]]):
                         path=volume.case.image[0],
                         remedy="list the same channels for every scan",
                     )
-        self._volumes = volumes
-        self._starts = np.cumsum([0, *(v.num_slices for v in volumes)])
+        self._hold(volumes)
+
+    def _hold(self, volumes: Sequence[CachedVolume]) -> None:
+        """Takes the volumes of its own cases."""
+        numbers = {case.number for case in self.list().cases}
+        self._volumes = [volume for volume in volumes if volume.case.number in numbers]
+        self._starts = np.cumsum([0, *(volume.num_slices for volume in self._volumes)])
 
     def _read_into(self, cache: VolumeCache, number: int, case: Case) -> None:
         try:
@@ -222,6 +247,7 @@ class StackDataset(Dataset[dict[str, Any]]):
             num_slices=image.shape[0],
             plane_shape=grid.sampled_shape,
             voxel_ml=voxel_ml,
+            grid=grid,
             doubt=doubt(scan.array, self.task.domain(self.domain).kind),
             content=content_of(scan.array),
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Events
 from torch import Tensor
 
 from monai_sfda import processes
@@ -15,14 +15,14 @@ from monai_sfda.checkpoints import load_into
 from monai_sfda.data.loading import share_of
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.base import StepTrainer
+from monai_sfda.engines.kept_weights import KeptWeights
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.errors import SettingError
-from monai_sfda.files import tensor_file, write_atomically
 from monai_sfda.methods.base import KerasAdam, Method
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 
-WEIGHTS = "weights"
+WEIGHTS, CANDIDATES = "weights", "candidates"
 logger = logging.getLogger(__name__)
 
 
@@ -36,8 +36,10 @@ class AdaptationTrainer(StepTrainer):
         method: what to do in a step.
         release: what the source site handed over.
         learning_rate: replaces the method's when not None.
-        keep_weights: how often over the run the weights are kept in `weights/epoch_NNNN.pt`, at the ends of
-            epochs evenly apart, for a benchmark's curves; None keeps none.
+        keep_weights: how often over the run the weights are kept in `weights/` for a benchmark's curves, see
+            `KeptWeights`; None keeps none.
+        candidates: how often over the run, the last time at its end, weights are kept in `candidates/` for
+            the guard to choose from, until the run is finished; None keeps none.
         options: `StepTrainer`'s.
     """
 
@@ -52,12 +54,18 @@ class AdaptationTrainer(StepTrainer):
         release: Release,
         learning_rate: float | None = None,
         keep_weights: int | None = None,
+        candidates: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(network, dataset, title=f"adapt ({method.name})", **options)
         self.method = method
         self.release = release
-        self.keep_weights = keep_weights
+        wanted = {WEIGHTS: keep_weights, CANDIDATES: candidates}
+        self.kept = {
+            name: KeptWeights(self.output_dir / name, times)
+            for name, times in wanted.items()
+            if times is not None
+        }
         if learning_rate is not None and not method.takes_steps:
             raise SettingError(
                 f"method '{method.name}' has no learning rate", remedy="leave learning_rate out"
@@ -112,19 +120,23 @@ class AdaptationTrainer(StepTrainer):
 
     def run(self) -> None:  # type: ignore[override]
         """Adapts to the end, and leaves in the network what the method publishes."""
-        if self.keep_weights is not None:
-            self.add_event_handler(Events.EPOCH_COMPLETED, self._keep)
+        for kept in self.kept.values():
+            kept.attach(self, self.method.published)
         super().run()
         self.method.finish()
 
-    def _keep(self) -> None:
-        """Writes the weights of this epoch where it is one of those that are kept."""
-        assert self.keep_weights is not None
-        epoch, epochs = int(self.state.epoch), int(self.state.max_epochs)
-        share = self.keep_weights / epochs
-        if processes.is_first() and int(epoch * share) > int((epoch - 1) * share):
-            weights = {name: t.detach().cpu() for name, t in self.method.published().items()}
-            write_atomically(self.output_dir / WEIGHTS / f"epoch_{epoch:04d}.pt", tensor_file(weights))
+    def candidates(self) -> dict[int, Path]:
+        """Epoch before the last to the weights that were kept at its end for the guard."""
+        if CANDIDATES not in self.kept or not self.takes_steps():
+            return {}
+        kept = self.kept[CANDIDATES]
+        return {epoch: kept.path(epoch) for epoch in kept.epochs(int(self.state.max_epochs))[:-1]}
+
+    def finish(self, *, keep_candidates: bool = False) -> None:
+        """Removes the checkpoint, and the weights that were kept for the guard unless they are asked for."""
+        super().finish()
+        if CANDIDATES in self.kept and not keep_candidates and processes.is_first():
+            self.kept[CANDIDATES].remove()
 
     def losses(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The method's named losses."""
@@ -147,5 +159,6 @@ class AdaptationTrainer(StepTrainer):
             "method_settings": self.method.settings.model_dump(),
             **super().describe(),
             "learning_rate": self.learning_rate,
+            "candidates": self.kept[CANDIDATES].times if CANDIDATES in self.kept else None,
             "release_sha256": self.release.sha256,
         }

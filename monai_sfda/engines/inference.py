@@ -105,9 +105,25 @@ def segment_slices(
     Returns:
         (S, 1, H, W) uint8 classes on the CPU.
     """
-    chosen: list[Tensor] = []
+    batches = plane_probabilities(slices, network, inferer, device, shape)
+    return torch.cat([p.argmax(1, keepdim=True).to(torch.uint8).cpu() for p in batches])
+
+
+def plane_probabilities(
+    slices: Tensor,
+    network: nn.Module,
+    inferer: SliceStackInferer,
+    device: torch.device | str,
+    shape: tuple[int, int],
+) -> Iterator[Tensor]:
+    """Class probabilities of slices at another number of pixels, batch after batch.
+
+    The arguments are those of `segment_slices`. What pads the slices for the network is cut off before, so
+    that every pixel is one of the field of view.
+
+    Yields:
+        (B, K, H, W) float32 on `device`; over K they sum to 1.
+    """
     with torch.inference_mode():
         for logits in inferer.batches(slices, lambda x: network(x.to(device))):
-            probabilities = resample_plane(logits.float().softmax(1), shape)
-            chosen.append(probabilities.argmax(1, keepdim=True).to(torch.uint8).cpu())
-    return torch.cat(chosen)
+            yield resample_plane(logits.float().softmax(1), shape)

@@ -1,4 +1,4 @@
-"""What a trained source model releases beside its weights: class prototypes and class ratios."""
+"""What a trained source model releases beside its weights: class prototypes, class ratios and an atlas."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Callable
 import torch
 
 from monai_sfda import processes
+from monai_sfda.atlas import Atlas, AtlasFit
+from monai_sfda.body_coordinates import BodyCoordinates, body_coordinates
 from monai_sfda.catalog import IGNORED
+from monai_sfda.catalog.coding import ANATOMICAL_STRUCTURE
+from monai_sfda.data.cache import CachedVolume
 from monai_sfda.data.stacks import StackDataset
+from monai_sfda.disclosure import MINIMUM_SUBJECTS, enough_subjects
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.prototypes import PrototypeFit
-from monai_sfda.release import MINIMUM_SUBJECTS, ClassRatio
+from monai_sfda.release import ClassRatio
 
 
 def fit_prototypes(
@@ -64,10 +69,61 @@ def fit_prototypes(
     return fits[0]
 
 
+def fit_atlas(dataset: StackDataset) -> Atlas | None:
+    """The atlas of all labelled volumes; None with fewer than `MINIMUM_SUBJECTS` subjects.
+
+    Args:
+        dataset: labelled stacks.
+    """
+    task = dataset.task
+    anchors = [
+        s.index for s in task.structures if s.coding is not None and s.coding.category == ANATOMICAL_STRUCTURE
+    ]
+    fit = AtlasFit(
+        len(task.labels),
+        [s.index for s in task.structures],
+        anchors,
+        mirrored=task.mirrored_classes,
+        pictures=task.pictures,
+    )
+    of_subject: dict[str, list[CachedVolume]] = {}
+    for volume in dataset.volumes:
+        of_subject.setdefault(volume.case.subject, []).append(volume)
+    for volumes in of_subject.values():
+        fit.add_subject(
+            [
+                (_seen_label(volume), volume_coordinates(volume, dataset.preprocessing.stack_slices))
+                for volume in volumes
+            ]
+        )
+    return fit.finish(list(task.labels))
+
+
+def volume_coordinates(volume: CachedVolume, stack_slices: int) -> BodyCoordinates:
+    """Body coordinates of what a volume's stacks show.
+
+    Args:
+        volume: a preprocessed scan.
+        stack_slices: n, slices a stack.
+    """
+    rows, columns = volume.field_of_view
+    first = stack_slices // 2
+    image = volume.image[:, first : first + volume.num_slices, rows, columns]
+    return body_coordinates(image, volume.seen_grid, pictures=volume.voxel_ml is None)
+
+
+def _seen_label(volume: CachedVolume) -> torch.Tensor:
+    """(S, H, W) without the padding."""
+    assert volume.label is not None  # the source's stacks read labels
+    return volume.label[(slice(None), 0, *volume.field_of_view)]
+
+
 def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio | None:
     """Share of each class in each subject's pixels, and in its slices that show the class, over subjects.
 
-    Ignored pixels do not count.
+    Ignored pixels do not count. Neither do those of a class that too few subjects show
+    (`enough_subjects`): the mean over all subjects of what one of them has is that one's value, over their
+    number, and shares that sum to 1 would tell it even where it is left out itself.
 
     None with fewer than `MINIMUM_SUBJECTS`: a mean of one subject is that subject's value.
     """
@@ -80,17 +136,30 @@ def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio | None:
             slices.setdefault(volume.case.subject, []).append(torch.stack(of_slice).double())
     if len(slices) < MINIMUM_SUBJECTS:
         return None
-    shares = [counts / counts.sum(1, keepdim=True).clamp_min(1) for counts in map(torch.cat, slices.values())]
-    ratios = torch.stack([share.mean(0) for share in shares])
+    counts = [torch.cat(of_subject) for of_subject in slices.values()]
+    shares = torch.stack([_shares(count).mean(0) for count in counts])
+    known = torch.tensor([enough_subjects(column) for column in shares.T.tolist()])
+    by_slice = [_shares(count * known) for count in counts]
+    ratios = torch.stack([share.mean(0) for share in by_slice])
+    shown_by = (shares > 0).sum(0).tolist()
     return ClassRatio(
         tuple(ratios.mean(0).tolist()),
         tuple(ratios.std(0, correction=0).tolist()),
-        len(shares),
-        tuple(_where_present([share[:, k] for share in shares]) for k in range(num_classes)),
+        len(by_slice),
+        tuple(
+            _where_present([share[:, k] for share in by_slice]) if keep else None
+            for k, keep in enumerate(known.tolist())
+        ),
+        tuple(n if keep else None for n, keep in zip(shown_by, known.tolist(), strict=True)),
     )
 
 
-def _where_present(shares: list[torch.Tensor]) -> float | None:
-    """Mean over subjects of a class's mean share in the slices that show it; None with too few subjects."""
+def _shares(counts: torch.Tensor) -> torch.Tensor:
+    """(S, K) pixels of each class in each slice to their shares in it; 0 for a slice without any."""
+    return counts / counts.sum(1, keepdim=True).clamp_min(1)
+
+
+def _where_present(shares: list[torch.Tensor]) -> float:
+    """Mean over the subjects that show a class of its mean share in the slices that show it."""
     shown = [float(share[share > 0].mean()) for share in shares if bool((share > 0).any())]
-    return sum(shown) / len(shown) if len(shown) >= MINIMUM_SUBJECTS else None
+    return sum(shown) / len(shown)

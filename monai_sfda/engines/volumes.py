@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 
 from monai_sfda.catalog import BACKGROUND, Task, without_background
 from monai_sfda.checkpoints import load_into, load_weights
-from monai_sfda.data.case import Case
+from monai_sfda.data.case import ENTROPY_ENDING, Case
 from monai_sfda.data.listing import write_segmentation
-from monai_sfda.data.picture import write_label_picture
+from monai_sfda.data.picture import write_label_picture, write_map_picture
 from monai_sfda.data.plausibility import doubt
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.scans import ScanDataset
+from monai_sfda.data.writing import write_map
 from monai_sfda.engines.dicom_outputs import DicomSegmentations
 from monai_sfda.engines.inference import SliceStackInferer, segment_scan
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.reference_scans import ScanComparison
+from monai_sfda.engines.uncertainty import Prediction, predict_scan
 from monai_sfda.errors import DataError, OutputError, SettingError
 from monai_sfda.evaluation.metrics import largest_component
 from monai_sfda.files import file_sha256, write_atomically, write_json
@@ -65,6 +67,19 @@ class Segmenter:
         """(X, Y, Z) classes on the scan's grid."""
         segmentation = segment_scan(scan, self.network, self.preprocessing, self.inferer, self.device)
         return largest_component(segmentation, self.labels) if self.keep_largest else segmentation
+
+    def predict(self, scan: Scan, *, entropy: bool = False) -> Prediction:
+        """The segmentation with how sure the network is of it; see `predict_scan`."""
+        return predict_scan(
+            scan,
+            self.network,
+            self.preprocessing,
+            self.inferer,
+            self.device,
+            self.labels,
+            keep_largest=self.keep_largest,
+            entropy=entropy,
+        )
 
 
 def write_case_numbers(
@@ -147,17 +162,21 @@ class VolumeSegmentation(VolumeRun):
     """Segments every scan of a folder, each on its own grid.
 
     Writes `<name>_seg.nii.gz` a scan (`<name>_seg.png` a picture), `inference.json` and `cases.csv`; with
-    `dicom_seg` also `<name>_seg.dcm` a DICOM series. A bad scan does not stop the others: good ones are
-    written, bad ones listed in `inference.json`, and `run` ends with an error that counts them.
+    `dicom_seg` also `<name>_seg.dcm` a DICOM series, with `uncertainty` also `<name>_entropy.nii.gz` a scan
+    (`<name>_entropy.tif` a picture). A bad scan does not stop the others: good ones are written, bad ones
+    listed in `inference.json`, and `run` ends with an error that counts them.
 
     Args:
         dicom_seg: also write DICOM segmentations.
-        arguments: of every run over volumes, see `_VolumeRun`.
+        uncertainty: also write the entropy of every voxel.
+        arguments: of every run over volumes, see `VolumeRun`.
     """
 
-    def __init__(self, *arguments: Any, dicom_seg: bool = False, **more: Any) -> None:
+    def __init__(
+        self, *arguments: Any, dicom_seg: bool = False, uncertainty: bool = False, **more: Any
+    ) -> None:
         super().__init__(*arguments, **more)
-        self.dicom_seg = dicom_seg
+        self.dicom_seg, self.uncertainty = dicom_seg, uncertainty
 
     def run(self) -> dict[str, Any]:
         """Segments all scans; returns what `inference.json` holds.
@@ -180,20 +199,26 @@ class VolumeSegmentation(VolumeRun):
                 try:
                     scan, _ = self.dataset.read(case)
                     with comparison.watching(scan, segmenter.network, segmenter.preprocessing):
-                        segmentation = self._segment(segmenter, scan, case)
+                        predicted = self._segment(segmenter, scan, case)
                 except DataError as error:
                     errors.append(error)
                     scans.append({"case": case.number, "error": error.what, "remedy": error.remedy})
                     logger.error("case %d: %s: %s", case.number, error.what, error.remedy)
                 else:
                     entry: dict[str, Any] = {"case": case.number}
+                    segmentation = predicted.classes
                     mask = self.output_dir / f"{case.name}{suffix}"
+                    self._write_entropy(case, predicted, scan)
                     if task.pictures:
                         write_label_picture(mask, segmentation)
                         entry["share"] = shares(segmentation, task.labels)
                     else:
                         write_segmentation(mask, segmentation, scan)
                         entry["volume_ml"] = volumes_ml(segmentation, scan, task)
+                    entry["confidence"] = {
+                        name: None if found is None else found.to_json()
+                        for name, found in predicted.confidence.items()
+                    }
                     if dicom is not None:
                         path = self.output_dir / f"{case.name}_seg.dcm"
                         entry["dicom_seg"] = dicom.write(path, segmentation, scan, case)
@@ -243,11 +268,21 @@ class VolumeSegmentation(VolumeRun):
             )
         return result
 
-    @staticmethod
-    def _segment(segmenter: Segmenter, scan: Scan, case: Case) -> NDArray[np.uint8]:
-        """The segmentation; a `DataError` for a scan that the network cannot take."""
+    def _write_entropy(self, case: Case, predicted: Prediction, scan: Scan) -> None:
+        """The entropy of every voxel where it was asked for; else takes away that of an older mask."""
+        pictures = self.dataset.task.pictures
+        path = self.output_dir / f"{case.name}{ENTROPY_ENDING}{'.tif' if pictures else '.nii.gz'}"
+        if predicted.entropy is None:
+            path.unlink(missing_ok=True)
+        elif pictures:
+            write_map_picture(path, predicted.entropy)
+        else:
+            write_map(path, predicted.entropy, scan)
+
+    def _segment(self, segmenter: Segmenter, scan: Scan, case: Case) -> Prediction:
+        """The prediction; a `DataError` for a scan that the network cannot take."""
         try:
-            return segmenter(scan)
+            return segmenter.predict(scan, entropy=self.uncertainty)
         except RuntimeError as error:
             raise DataError(
                 f"the network cannot take a scan of {scan.array.shape[0]} channels "

@@ -76,6 +76,8 @@ ASPECTS: dict[str, Aspect] = {
     "extent_foot_head": _logarithm("field of view from foot to head", "mm", 0.1),
     "slice_distance": _logarithm("distance between slices", "mm", 0.2),
 }
+ZERO_IF_ABSENT = ("volumes", "shares")
+"""Aspects in which a structure that a scan does not show has the value 0."""
 _PLACES = ("places_left_right", "places_back_front", "places_foot_head")
 _PICTURE_PLACES = ("places_rows", "places_columns")
 _EXTENTS = ("extent_left_right", "extent_back_front", "extent_foot_head")

@@ -68,7 +68,7 @@ def compare(
     deviations: dict[str, dict[str, float]] = {}
     for name, levels in reference.levels.items():
         parts = {
-            part: _deviation(name, found[name][part], level)
+            part: deviation(name, found[name][part], level)
             for part, level in levels.items()
             if part in found.get(name, {})
         }
@@ -80,11 +80,20 @@ def compare(
     return Familiarity(aspects, reasons)
 
 
-def _deviation(name: str, value: float, level: Level) -> float:
+def deviation(name: str, value: float, level: Level) -> float:
+    """How many half widths of a level's prediction interval a value is from its mean, at most 1000.
+
+    Of a distance only what exceeds the mean counts.
+
+    Args:
+        name: of the aspect.
+        value: in the aspect's unit.
+        level: of the reference.
+    """
     aspect = ASPECTS[name]
     away = aspect.scale(value) - level.mean
-    deviation = max(0.0, away if aspect.is_distance else abs(away)) / level.half_width()
-    return min(deviation, _FARTHEST) if math.isfinite(away) else _FARTHEST
+    widths = max(0.0, away if aspect.is_distance else abs(away)) / level.half_width()
+    return min(widths, _FARTHEST) if math.isfinite(away) else _FARTHEST
 
 
 def _in_words(name: str, found: Measurements, deviations: Mapping[str, float], reference: Reference) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from scipy import stats
 
-from monai_sfda.guard.aspects import ASPECTS, Centre, measure
+from monai_sfda.catalog import without_background
+from monai_sfda.disclosure import MINIMUM_SUBJECTS, enough_scans
+from monai_sfda.guard.aspects import ASPECTS, ZERO_IF_ABSENT, Centre, measure
 from monai_sfda.guard.profile import ScanProfile
-from monai_sfda.release import MINIMUM_SUBJECTS
 
 CONFIDENCE = 0.999
 """One more scan of the same kind lies within the interval of an aspect with this probability."""
@@ -63,8 +64,7 @@ class Reference:
         domain: `source` or `target`: whose scans.
         scans: which, in words.
         subjects: number of them.
-        centre: from which the distances are measured; a class of fewer than `MINIMUM_SUBJECTS` scans is left
-            out.
+        centre: from which the distances are measured; a class of too few subjects is left out.
         levels: aspect to part to its level.
     """
 
@@ -145,10 +145,11 @@ def fit_reference(
     scans: str,
     pictures: bool = False,
 ) -> Reference | None:
-    """The reference of some scans; None with fewer than `MINIMUM_SUBJECTS` subjects.
+    """The reference of some scans; None with too few subjects (`enough_scans`).
 
-    Each scan's distances are measured from the centre of the other subjects' scans, as those of a new scan
-    will be.
+    The same holds of every part by itself: a structure, a pair of structures or a bin of the histogram that
+    too few subjects show is left out, so that nothing says what one of them has. Each scan's distances are
+    measured from the centre of the other subjects' scans, as those of a new scan will be.
 
     Args:
         profiles: of the scans.
@@ -158,7 +159,7 @@ def fit_reference(
         scans: which they are, in words.
         pictures: whether nothing has a size in mm.
     """
-    if len(set(subjects)) < MINIMUM_SUBJECTS:
+    if not enough_scans(subjects):
         return None
     values: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for profile, subject in zip(profiles, subjects, strict=True):
@@ -168,29 +169,40 @@ def fit_reference(
                 scaled = ASPECTS[aspect].scale(value)
                 if math.isfinite(scaled):
                     values.setdefault(aspect, {}).setdefault(part, []).append((subject, scaled))
+    shown = _shown(torch.stack([profile.class_share for profile in profiles]), subjects)
+    structures = {name for name, index in without_background(labels).items() if shown[index]}
     levels = {
-        aspect: {part: _level(aspect, found) for part, found in parts.items() if _enough(found)}
+        aspect: {
+            part: _level(aspect, found)
+            for part, found in parts.items()
+            if enough_scans(subject for subject, _ in found)
+            and (aspect not in ZERO_IF_ABSENT or part in structures)
+        }
         for aspect, parts in values.items()
     }
     centre = Centre.of(profiles)
-    shown = torch.tensor(
-        [
-            len({s for p, s in zip(profiles, subjects, strict=True) if float(p.class_share[k]) > 0})
-            for k in range(len(centre.scans))
-        ]
-    )
-    kept = torch.where(shown >= MINIMUM_SUBJECTS, centre.scans, torch.zeros_like(centre.scans))
+    kept = torch.where(shown, centre.scans, torch.zeros_like(centre.scans))
+    filled = _shown(torch.stack([profile.histogram for profile in profiles]), subjects)
+    histogram = centre.histogram * filled
+    histogram = histogram / histogram.sum().clamp_min(SMALLEST_STD)
     return Reference(
         domain=domain,
         scans=scans,
         subjects=len(set(subjects)),
-        centre=Centre(centre.histogram, centre.class_mean, centre.class_variance, kept),
+        centre=Centre(histogram, centre.class_mean, centre.class_variance, kept),
         levels={aspect: parts for aspect, parts in levels.items() if parts},
     )
 
 
-def _enough(found: Sequence[tuple[str, float]]) -> bool:
-    return len({subject for subject, _ in found}) >= MINIMUM_SUBJECTS
+def _shown(shares: torch.Tensor, subjects: Sequence[str]) -> torch.Tensor:
+    """(K,) bool: which columns of (scans, K) shares are above 0 in the scans of enough subjects."""
+    columns = shares.T.tolist()
+    return torch.tensor(
+        [
+            enough_scans(s for s, share in zip(subjects, column, strict=True) if share > 0)
+            for column in columns
+        ]
+    )
 
 
 def _level(aspect: str, found: Sequence[tuple[str, float]]) -> Level:

@@ -99,7 +99,7 @@ def judge(
     """
     before = mean_signals(unadapted)
     signals = {UNADAPTED: before} | {candidate.name: mean_signals(candidate) for candidate in candidates}
-    used = [name for name in ("agreement_flip", "agreement_intensity") if name not in optimised]
+    used = [name for name in ("agreement",) if name not in optimised]
     estimates = {
         name: fmean([values.get(s, 0.0) - before.get(s, 0.0) for s in used]) if used else 0.0
         for name, values in signals.items()

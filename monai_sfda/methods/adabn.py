@@ -37,6 +37,8 @@ class AdaBN(Method[MethodSettings]):
     source = "Li et al., Revisiting Batch Normalization for Practical Domain Adaptation"
     settings_class = MethodSettings
     takes_steps = False
+    # The running statistics become the target's own.
+    optimises = frozenset({"batchnorm"})
 
     def observe(self, walk: Walk) -> None:
         """One walk for every batch norm, after a glance at the first batch for their order."""

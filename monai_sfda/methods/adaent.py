@@ -21,6 +21,7 @@ from torch import Tensor
 
 from monai_sfda.errors import SettingError
 from monai_sfda.losses import mean_entropy
+from monai_sfda.methods.base import CERTAINTY, RATIOS
 from monai_sfda.methods.class_ratio_matching import ClassRatioMethod, ClassRatioSettings
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
@@ -51,6 +52,8 @@ class AdaEnt(ClassRatioMethod[AdaEntSettings]):
     requires = frozenset({"class_ratio"})
     source = "Bateson et al., Source-Relaxed Domain Adaptation for Image Segmentation"
     settings_class = AdaEntSettings
+    # Entropy and the divergence of class ratios are the losses; running statistics follow the target.
+    optimises = CERTAINTY | RATIOS | {"batchnorm"}
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
         """Takes the network, and the release's class ratios as prior."""

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from monai_sfda.losses import segmentation_cross_entropy
+from monai_sfda.methods.base import RATIOS
 from monai_sfda.methods.class_ratio_matching import ClassRatioMethod, ClassRatioSettings
 from monai_sfda.networks import running_statistics_kept
 
@@ -52,6 +53,8 @@ class AdaSource(ClassRatioMethod[AdaSourceSettings]):
     requires = frozenset({"class_ratio", "source_data"})
     source = "Bateson et al., Source-Relaxed Domain Adaptation for Image Segmentation (its baseline)"
     settings_class = AdaSourceSettings
+    # The divergence of class ratios is a loss; running statistics follow the target, too.
+    optimises = RATIOS | {"batchnorm"}
 
     def step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Losses `cross_entropy` of the source and `class_ratio` (lambda KL) of the target.

@@ -71,6 +71,9 @@ class Alignment(Method[A]):
     """Base of the methods that align with pseudo-samples; see the module's text."""
 
     requires = frozenset({"prototypes"})
+    # The loss is the SWD; embeddings that approach the mixture approach the Gaussian of the class that they
+    # are predicted to be. Running statistics follow the target.
+    optimises = frozenset({"swd", "mahalanobis", "batchnorm"})
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
         """Takes the network and the release; pseudo-samples start with the release's class proportions."""

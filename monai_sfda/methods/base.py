@@ -17,6 +17,23 @@ from monai_sfda.networks import SegmentationNetwork, keeps_statistics
 from monai_sfda.release import MANIFEST, MINIMUM_SUBJECTS, Release
 from monai_sfda.settings import read_settings
 
+CERTAINTY = frozenset(
+    {
+        *("entropy", "confidence", "soft_dice", "soft_dice_worst"),
+        *("density", "density_balanced", "agreement_soft"),
+    }
+)
+"""Signals that improve whenever predictions become surer, right or wrong. Density among them: probabilities
+near 0 and 1 lie as close together as can be."""
+RATIOS = frozenset(
+    {
+        *("ratio_kl", "composition_kl", "ratio_z", "ratio_z_largest", "ratio_outside"),
+        *("volumes", "volumes_farthest"),
+    }
+)
+"""Signals that improve whenever predicted shares approach the source's. Volumes among them: a share of the
+field of view. Not `vanished`, which no method is excused from."""
+
 
 class MethodSettings(BaseModel):
     """Base of all settings; an unknown one is an error."""
@@ -67,8 +84,8 @@ class Method(ABC, Generic[S]):
         source: the paper.
         settings_class: its settings with the paper's defaults.
         takes_steps: whether there is anything to optimise; if not, `observe` may look at the target.
-        optimises: names of the guard's signals (`monai_sfda.guard.signals`) that the method minimises, or that
-            follow from what it minimises: they say nothing about a run of it.
+        optimises: names of the guard's signals (`monai_sfda.guard.signals`) that the method minimises, or
+            that follow from what it minimises: they say nothing about a run of it.
     """
 
     name: ClassVar[str]

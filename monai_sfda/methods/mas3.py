@@ -33,6 +33,7 @@ from torch.nn import functional
 
 from monai_sfda.errors import SettingError
 from monai_sfda.methods.alignment import Alignment, AlignmentSettings
+from monai_sfda.methods.base import RATIOS
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.networks.segmentation import classify_points
 from monai_sfda.release import Release
@@ -65,6 +66,8 @@ class MAS3(Alignment[MAS3Settings]):
     title = "MAS3"
     source = "Stan and Rostami, Unsupervised Model Adaptation for Continual Semantic Segmentation"
     settings_class = MAS3Settings
+    # Aligned with pseudo-samples in the source's proportions, embeddings take on these too.
+    optimises = Alignment.optimises | RATIOS
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
         """Takes the network and the release, and keeps h_0, which labels and filters the pseudo-samples.

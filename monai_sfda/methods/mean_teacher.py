@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from monai_sfda import processes
-from monai_sfda.methods.base import Method, StepSettings
+from monai_sfda.methods.base import CERTAINTY, Method, StepSettings
 from monai_sfda.networks import SegmentationNetwork, keeps_statistics
 from monai_sfda.release import Release
 from monai_sfda.transforms import Augmentation, augment
@@ -72,6 +72,13 @@ class MeanTeacher(Method[MeanTeacherSettings]):
     title = "mean teacher"
     source = "Tarvainen and Valpola 2017, Mean teachers are better role models; French et al. 2018"
     settings_class = MeanTeacherSettings
+    # The student learns the teacher's classes under noise and another contrast: agreement under these, and
+    # the means that hold them, follow, not that under other changes, which both networks see alike. Learning
+    # one's own classes makes one sure. Running statistics follow the target.
+    optimises = CERTAINTY | {
+        *("agreement_noise", "agreement_contrast", "agreement", "agreement_worst"),
+        "batchnorm",
+    }
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
         """Takes the network as student; the teacher starts with the same weights."""

@@ -53,7 +53,7 @@ from pydantic import Field
 from torch import Tensor
 
 from monai_sfda.losses import batchnorm_consistency, channel_distance, mean_entropy, transferability
-from monai_sfda.methods.base import AdamSettings, Method, affine_batchnorms
+from monai_sfda.methods.base import CERTAINTY, AdamSettings, Method, affine_batchnorms
 from monai_sfda.networks import BlendedBatchNorm, SegmentationNetwork, blend_batchnorms
 from monai_sfda.release import Release
 
@@ -97,6 +97,8 @@ class OSUDA(Method[OSUDASettings]):
         "Liu et al., Adapting Off-the-Shelf Source Segmenter for Target Medical Image Segmentation (OSUDA)"
     )
     settings_class = OSUDASettings
+    # Entropy is a loss; running statistics follow those that batches are normalised with, the target's.
+    optimises = CERTAINTY | {"batchnorm"}
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
         """Takes the network and keeps the source's statistics, scales and shifts, which are in it."""

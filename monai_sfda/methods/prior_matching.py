@@ -87,6 +87,8 @@ class PriorMatching(Method[PriorMatchingSettings]):
         "Ouyang et al., Data Efficient Unsupervised Domain Adaptation for Cross-Modality Image Segmentation"
     )
     settings_class = PriorMatchingSettings
+    # Its losses are of images and latent maps, not of the target's segmentation.
+    optimises = frozenset({"batchnorm"})
 
     networks: CrossDomainAutoencoder
 

@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from monai_sfda.losses import mean_entropy
-from monai_sfda.methods.base import AdamSettings, Method, affine_batchnorms
+from monai_sfda.methods.base import CERTAINTY, AdamSettings, Method, affine_batchnorms
 from monai_sfda.networks import SegmentationNetwork, keeps_statistics
 from monai_sfda.release import Release
 
@@ -42,6 +42,8 @@ class Tent(Method[TentSettings]):
     requires = frozenset({"batchnorm"})
     source = "Wang et al., Tent: Fully Test-Time Adaptation by Entropy Minimization"
     settings_class = TentSettings
+    # The loss is the entropy, and running statistics follow the target.
+    optimises = CERTAINTY | {"batchnorm"}
 
     def setup(self, network: SegmentationNetwork, release: Release) -> None:
         """Takes the network; gradients are computed for scales and shifts alone."""

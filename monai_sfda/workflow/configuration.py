@@ -6,6 +6,7 @@ import copy
 import math
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -50,8 +51,10 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "checkpoint": "weights to start from, to evaluate or to run",
     "largest_component": "keep only the largest connected component of each structure",
     "dicom_seg": "inference: also a DICOM segmentation of each DICOM series, written by dcmqi",
+    "uncertainty": "inference: also the entropy of every voxel, as a map beside the mask",
     "imagenet_weights": "torchvision's VGG16 weights, for a network with that encoder",
     "release": "folder of the source release",
+    "release_public_key": "file of the source site's public key: only a release signed by it; null: any",
     "method": "method of adaptation",
     "method_settings": "the method's settings",
     "class_proportions": "of SFS's pseudo-samples; null: as in method_settings",
@@ -60,6 +63,7 @@ TOP_LEVEL_KEYS: dict[str, str] = {
     "target_scan": "n, the n-th target scan in an order drawn by the seed, or all; null: the method's own",
     "target_slices": "so many consecutive slices of that scan; null: all",
     "target_images": "plain folder of unlabelled scans that replaces dataset_dir",
+    "guard": "the label-free guard: scans it keeps for itself, candidates it chooses from",
 }
 _SHARED = tuple(TOP_LEVEL_KEYS)[: tuple(TOP_LEVEL_KEYS).index("datalist")]
 _TRAIN = (
@@ -73,22 +77,24 @@ JOB_KEYS: dict[str, tuple[str, ...]] = {
     "evaluate": (*_TRAIN, "protocol"),
     "adapt": (
         *_SHARED,
+        "release_public_key",
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate"),
-        *("release", "method", "method_settings", "class_proportions", "target_images"),
+        *("release", "method", "method_settings", "class_proportions", "target_images", "guard"),
     ),
     "uda": (
         *_SHARED,
         *("datalist", "split", "max_epochs", "learning_rate", "amp", "accumulate", "method"),
         *("method_settings", "release", "stage", "source_model", "target_scan", "target_slices"),
-        "target_images",
+        *("target_images", "guard"),
     ),
-    "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg"),
+    "inference": (*_SHARED, "checkpoint", "largest_component", "dicom_seg", "uncertainty"),
 }
 SECTIONS = (
     *("task_definition", "imports", "initialize", "run", "finalize", "network", "train", "adapt", "evaluate"),
     *("evaluator", "dataset", "inferer", "preprocessing", "scans", "section", "_meta_"),
 )
 _NULLABLE = (
+    "release_public_key",
     *("datalist", "checkpoint", "imagenet_weights", "release", "target_images"),
     *("source_model", "class_proportions", "learning_rate", "source_modality", "target_modality"),
 )
@@ -122,6 +128,22 @@ def current_parser() -> ConfigParser:
 def current_configuration() -> dict[str, Any]:
     """A copy of the merged, unresolved configuration that is being run; a `SettingError` outside a run."""
     return copy.deepcopy(dict(current_parser().get()))
+
+
+def public_key_of(configuration: Mapping[str, Any]) -> Path | None:
+    """The key whose signature a release must have; None where none is asked for.
+
+    Raises:
+        SettingError: for what is no path: a key that was asked for is never passed over.
+    """
+    given = check_value("release_public_key", configuration.get("release_public_key"))
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given:
+        raise SettingError(
+            f"release_public_key cannot be {given!r}", remedy="give the file of the source site's public key"
+        )
+    return Path(given)
 
 
 def check_keys(configuration: Mapping[str, Any], job: str) -> None:
@@ -158,7 +180,7 @@ def check_value(key: str, value: Any) -> Any:
     word = value.strip().lower() if isinstance(value, str) else None
     if key in (*_NULLABLE, *_NULLABLE_NUMBERS) and (value is None or word in ("null", "none")):
         return None
-    if key in ("largest_component", "amp", "dicom_seg"):
+    if key in ("largest_component", "amp", "dicom_seg", "uncertainty"):
         if word in ("true", "false"):
             return word == "true"
         return _require(isinstance(value, bool), key, value, "use true or false")

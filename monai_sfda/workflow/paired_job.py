@@ -31,6 +31,7 @@ class PairedJob:
         section: lengths and more, as the configuration has them.
         max_epochs, learning_rate: of the adaptation; a rate of None is the method's own.
         batch_size, device, seed, augmentation, amp, accumulate: as in `StepTrainer`.
+        guard: the section of that name, see `GuardSettings`; None for its defaults.
     """
 
     network: SegmentationNetwork
@@ -49,6 +50,7 @@ class PairedJob:
     augmentation: Mapping[str, float]
     amp: bool
     accumulate: int
+    guard: Mapping[str, Any] | None = None
 
     @property
     def trainer_options(self) -> dict[str, Any]:

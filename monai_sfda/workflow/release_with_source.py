@@ -12,8 +12,9 @@ from monai_sfda.checkpoints import load_into
 from monai_sfda.engines.paired import PairedAdaptationTrainer
 from monai_sfda.errors import SettingError
 from monai_sfda.methods import create_method
-from monai_sfda.release import Release
+from monai_sfda.release import MODEL, Release
 from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.guarding import guarding_of
 from monai_sfda.workflow.paired_job import READ_SOURCE, PairedJob
 from monai_sfda.workflow.report import prototype_gaps
 from monai_sfda.workflow.run_folder import RunResult, warn_of_finished_run, write_run_folder
@@ -62,12 +63,13 @@ def adapt_release_with_source(
     warn_of_finished_run(job.out, "adaptation.json")
     labels_read = chosen.target_labels_read
     job.target.labels = bool(labels_read)
+    guarding = guarding_of(job.target, job.guard, job.seed)
     before = copy.deepcopy(job.network)
     load_into(before, loaded.state_dict)
     trainer = PairedAdaptationTrainer(
         job.network,
         job.source,
-        target=job.target,
+        target=guarding.adaptation,
         slices=job.target_slices,
         target_augmentation=target_augmentation,
         method=chosen,
@@ -76,6 +78,7 @@ def adapt_release_with_source(
         max_epochs=job.max_epochs,
         epoch_length=section.epoch_length,
         keep_weights=section.keep_weights,
+        candidates=guarding.candidates,
         output_dir=job.out,
         **job.trainer_options,
     )
@@ -86,12 +89,15 @@ def adapt_release_with_source(
             method=chosen,
             before=before,
             after=job.network,
+            unadapted=Path(release) / MODEL,
             before_sha256=loaded.model_sha256,
-            settings=trainer.describe() | job.target_settings,
+            settings=trainer.describe() | job.target_settings | guarding.described,
             history=trainer.history.rows,
+            epochs=job.max_epochs,
+            kept=trainer.candidates(),
             labels_read=labels_read,
             reasons=[*gaps, READ_SOURCE],
-            prototypes=loaded.prototypes,
+            release=loaded,
             source_data_read=True,
             more={
                 "release_sha256": loaded.sha256,
@@ -99,7 +105,7 @@ def adapt_release_with_source(
                 "source_images": len(job.source.list().cases),
             },
         ),
-        job.target,
+        guarding,
         device=trainer.state.device,
         batch_size=job.batch_size,
         seed=job.seed,
@@ -107,4 +113,4 @@ def adapt_release_with_source(
         bundle_root=job.bundle_root,
         release=Path(release),
     )
-    trainer.finish()
+    trainer.finish(keep_candidates=guarding.settings.keep_candidates)

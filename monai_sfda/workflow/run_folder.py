@@ -21,16 +21,16 @@ from monai_sfda.engines.reference_scans import reference_of_scans
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
 from monai_sfda.guard import Reference
-from monai_sfda.guard.reference_file import REFERENCE_FILE, REFERENCE_KEY, reference_file
+from monai_sfda.guard.reference_file import REFERENCE_FILE, REFERENCE_KEY, find_reference, reference_file
+from monai_sfda.guard.verdict import ACCEPT, UNADAPTED
 from monai_sfda.methods import Method, origin
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.prototypes import Prototypes
-from monai_sfda.release import package_versions
+from monai_sfda.release import Release, package_versions
 from monai_sfda.workflow.bundle_folder import adapted_models, write_bundle
+from monai_sfda.workflow.guarding import Decision, Guarding, decide
 from monai_sfda.workflow.report import PHANTOM_MANIFEST, report_of_run
 
 logger = logging.getLogger(__name__)
-NOT_JUDGED = "this version has no label-free guard: look at the report before the model is used"
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,15 @@ class RunResult:
     Attributes:
         method: that adapted.
         before, after: the unadapted and the adapted network, both of the run's network definition.
-        before_sha256: of the unadapted network's weights file.
+        unadapted: file of the unadapted network's weights.
+        before_sha256: of that file.
         settings: every setting of the run, JSON-ready.
         history: rows of the losses.
+        epochs: that the run took; 0 for a method without steps.
+        kept: epoch to the weights that were kept at its end for the guard.
         labels_read: what was read of the target's labels, in words.
-        reasons: of the verdict, beside the method's own.
-        prototypes: of the release, for the figure of the embeddings; None where there is none.
+        reasons: of the verdict, beside the guard's own.
+        release: that was adapted; None where there was none.
         source_data_read: whether scans of the source were read.
         more: further entries of the record.
     """
@@ -53,12 +56,15 @@ class RunResult:
     method: Method[Any]
     before: SegmentationNetwork
     after: SegmentationNetwork
+    unadapted: Path
     before_sha256: str
     settings: Mapping[str, Any]
     history: Sequence[Row]
+    epochs: int
+    kept: Mapping[int, Path] = field(default_factory=dict)
     labels_read: Sequence[str] = ()
     reasons: Sequence[str] = ()
-    prototypes: Prototypes | None = None
+    release: Release | None = None
     source_data_read: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,7 +72,7 @@ class RunResult:
 def write_run_folder(
     out: Path,
     result: RunResult,
-    dataset: StackDataset,
+    guarding: Guarding,
     *,
     device: torch.device,
     batch_size: int,
@@ -75,35 +81,53 @@ def write_run_folder(
     bundle_root: Path,
     release: Path | None,
 ) -> None:
-    """Looks at the target with both networks, and writes everything that a run leaves.
+    """Lets the guard decide, looks at the target with both networks, and writes everything that a run leaves.
 
     Args:
         out: the run folder.
         result: of the run.
-        dataset: the target stacks that were adapted to.
-        device, batch_size: where both networks are walked over them, and how many slices at once.
-        seed: of the sample of embeddings.
+        guarding: the target stacks, and what of them the method saw.
+        device, batch_size: where networks are walked over them, and how many slices at once.
+        seed: of what is drawn to judge, and of the sample of embeddings.
         configuration: of the run, see `write_bundle`.
         bundle_root: folder of the bundle that was run.
         release: folder of the source release; None where the run had none.
 
     Raises:
         OutputError: when something cannot be written.
+        CheckpointError: when weights that were kept for the guard are missing or damaged.
     """
-    method, labels_read = result.method, result.labels_read
-    found = compare_on_target(
-        result.before.to(device),
-        result.after.to(device),
-        dataset,
-        result.prototypes,
+    method, labels_read, dataset = result.method, result.labels_read, guarding.target
+    decision = decide(
+        guarding,
+        method,
+        before=result.before,
+        after=result.after,
+        unadapted=result.unadapted,
+        kept=result.kept,
+        epochs=result.epochs,
+        release=result.release,
         device=device,
         batch_size=batch_size,
         seed=seed,
     )
-    weights = weights_file(result.after)
-    adapted_sha256 = hashlib.sha256(weights).hexdigest()
+    found = compare_on_target(
+        result.before.to(device),
+        result.after.to(device),
+        dataset,
+        None if result.release is None else result.release.prototypes,
+        device=device,
+        batch_size=batch_size,
+        seed=seed,
+        chosen=decision.chosen if decision.judged else None,
+        published=decision.on_the_way,
+        guard_scans=guarding.kept_scans,
+    )
+    last = weights_file(result.after)
+    chosen = last if decision.weights is None else decision.weights.read_bytes()
+    chosen_sha256 = hashlib.sha256(chosen).hexdigest()
     listed = dataset.list()
-    reference = _reference_scans(result.after, dataset, device, batch_size)
+    reference = _reference(decision, result.unadapted, dataset, device, batch_size)
     record = {
         "schema_version": 1,
         "task": dataset.task.name,
@@ -116,8 +140,8 @@ def write_run_folder(
         "method_origin": origin(type(method)),
         "settings": dict(result.settings),
         "source_model_sha256": result.before_sha256,
-        "adapted_sha256": adapted_sha256,
-        "model_sha256": adapted_sha256,
+        "adapted_sha256": hashlib.sha256(last).hexdigest(),
+        "model_sha256": chosen_sha256,
         "target_images": len(listed.cases),
         "target_subjects": len({case.subject for case in listed.cases}),
         "split": listed.split,
@@ -127,50 +151,63 @@ def write_run_folder(
         "source_data_read": result.source_data_read,
         "target_labels_read": bool(labels_read),
         "target_labels_used": list(labels_read),
-        "verdict": "unsure",
-        "reasons": [NOT_JUDGED]
+        "verdict": decision.verdict,
+        "reasons": list(decision.reasons)
         + [f"a benchmark: the method read target labels ({what})" for what in labels_read]
         + list(result.reasons),
+        "guard": decision.record,
         **found.record,
-        REFERENCE_KEY: None if reference is None else {"subjects": reference.subjects},
+        REFERENCE_KEY: None
+        if reference is None
+        else {"domain": reference.domain, "subjects": reference.subjects},
         **result.more,
         "history": [{"iteration": i, "name": n, "value": v} for i, n, v in result.history],
         "versions": package_versions(),
         "intended_use": "research; not for diagnosis",
     }
     write_case_numbers(out, listed.cases, dataset.root)
-    write_atomically(out / "adapted.pt", weights)
-    write_atomically(out / "model.pt", weights)
+    write_atomically(out / "adapted.pt", last)
+    write_atomically(out / "model.pt", chosen)
     write_pictures(out / "figures", found.pictures)
     known = None if reference is None else out / REFERENCE_FILE
     if known is not None and reference is not None:
-        write_json(known, reference_file(reference, adapted_sha256))
+        write_json(known, reference_file(reference, chosen_sha256))
     models = adapted_models(out / "model.pt", release, known)
-    write_bundle(out / "bundle", bundle_root, configuration, models, method=method.name)
+    adapted_by = None if decision.chosen == UNADAPTED else method.name
+    write_bundle(out / "bundle", bundle_root, configuration, models, method=adapted_by)
     write_json(out / "adaptation.json", record)
     report_of_run(out)
+    logger.log(
+        logging.INFO if decision.verdict == ACCEPT else logging.WARNING, "guard: %s", decision.in_words
+    )
     logger.info(
         "adapted by %s on %d scans; report.html, model.pt and bundle/ are in the output folder",
         method.name,
-        len(listed.cases),
+        len(guarding.adaptation.list().cases),
     )
 
 
-def _reference_scans(
-    network: SegmentationNetwork, dataset: StackDataset, device: torch.device, batch_size: int
+def _reference(
+    decision: Decision, unadapted: Path, dataset: StackDataset, device: torch.device, batch_size: int
 ) -> Reference | None:
-    """What the scans that were adapted to are like to the adapted model; None for too few subjects."""
+    """What the scans that the published model knows are like; None for too few subjects.
+
+    An adapted model knows the scans of the adaptation, an unadapted one those that the release speaks of.
+    """
+    if decision.chosen == UNADAPTED:
+        reference, _ = find_reference(unadapted)
+        return reference
     inferer = SliceStackInferer(batch_size=batch_size, minimum_size=dataset.image_size)
     with progress_bar("reference scans") as progress:
         return reference_of_scans(
             dataset.list().cases,
             dataset.task,
             dataset.domain,
-            network,
+            decision.network,
             dataset.preprocessing,
             inferer,
             device,
-            scans="the scans that were adapted to",
+            scans="the scans of the adaptation",
             progress=progress,
         )
 

@@ -14,20 +14,22 @@ from monai_sfda import processes
 from monai_sfda.data.listing import CaseList, check_cases
 from monai_sfda.data.scans import ScanDataset
 from monai_sfda.data.stacks import StackDataset
+from monai_sfda.disclosure import MINIMUM_SUBJECTS, enough_scans
 from monai_sfda.engines import SliceStackInferer, SupervisedTrainer
 from monai_sfda.engines.base import seed_for
 from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer, class_ratio_error
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.reference_scans import ENOUGH_HELD_OUT, reference_of_scans
-from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
+from monai_sfda.engines.source_statistics import class_ratio, fit_atlas, fit_prototypes
 from monai_sfda.engines.volumes import Segmenter, require_background
 from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.networks import ClassRatioRegressor
-from monai_sfda.release import MINIMUM_SUBJECTS, ClassRatio, Release
+from monai_sfda.release import ClassRatio, Release
 from monai_sfda.workflow.bundle_folder import released_models, write_bundle
 from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.released_scores import only_enough_subjects, releasable_summary
 from monai_sfda.workflow.run_folder import warn_of_finished_run
 
 logger = logging.getLogger(__name__)
@@ -88,6 +90,9 @@ def train(
     for warning in prototypes.warnings:
         logger.warning("prototypes: %s", warning)
     ratio = class_ratio(dataset, network.num_classes)
+    atlas = fit_atlas(dataset)
+    for warning in () if atlas is None else atlas.warnings:
+        logger.warning("atlas: %s", warning)
     regressor = _train_regressor(trainer)
     inferer.stack_slices = dataset.preprocessing.stack_slices
     segmenter = Segmenter(network, dataset.preprocessing, inferer, device, keep_largest, dataset.task.labels)
@@ -106,6 +111,7 @@ def train(
         prototypes=prototypes,
         class_ratio=ratio,
         class_ratio_regressor=regressor,
+        atlas=atlas,
         reference_scans=_reference_scans(segmenter, dataset, held_out),
         validation=_validate(segmenter, validation, held_out)
         | _validate_regressor(trainer, regressor, ratio, validation, held_out),
@@ -128,13 +134,14 @@ def _publish(
 
     The target's bound gets none: it rests on the target's labels and stays at its site.
     """
+    mean_dice = validation.get("dice", {}).get("mean")
     write_bundle(
         out / "bundle",
         template,
         configuration,
         released_models(out / "release"),
         domain="source",
-        eval_metrics={"mean_dice": validation["dice"]["mean"]} if "dice" in validation else None,
+        eval_metrics=None if mean_dice is None else {"mean_dice": mean_dice},
     )
 
 
@@ -220,29 +227,31 @@ def _validate(segmenter: Segmenter, validation: ScanDataset, held_out: CaseList 
             scores += score_case(case.number, segmenter(scan), label, spacing, task.labels, task.regions)
             progress(done, len(mine))
     scores = [score for of_process in processes.gather(scores) for score in of_process]
-    summary = summarise(
-        scores,
-        task=task.name,
-        domain=validation.domain,
-        split="val",
-        cases=len(held_out.cases),
-        protocol={
+    subjects = {case.number: case.subject for case in held_out.cases}
+    options: dict[str, Any] = {
+        "task": task.name,
+        "domain": validation.domain,
+        "split": "val",
+        "cases": len(held_out.cases),
+        "protocol": {
             "name": task.own_protocol,
             "largest_component": segmenter.keep_largest,
             "split_source": held_out.split_source,
         },
-        regions=[region.name for region in task.regions],
-        pooled=validation.task.pictures,
-    )
+        "regions": [region.name for region in task.regions],
+        "pooled": task.pictures,
+    }
+    summary = summarise(scores, **options)
     dice, scans = summary["dice"]["mean"], summary["cases"]
     mean = "undefined" if dice is None else f"{dice:.3f}"
     logger.info("validation: mean Dice %s over %d scan%s", mean, scans, "s" * (scans != 1))
-    if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:
+    if not enough_scans(subjects.values()):
         logger.warning(
-            "fewer than %d validation subjects: the release keeps no score of them", MINIMUM_SUBJECTS
+            "fewer than %d validation subjects, or nearly all scans of one: the release keeps no score",
+            MINIMUM_SUBJECTS,
         )
         return {}
-    return summary
+    return releasable_summary(summarise(only_enough_subjects(scores, subjects), **options))
 
 
 def _validate_regressor(
@@ -257,7 +266,7 @@ def _validate_regressor(
     """
     if regressor is None or ratio is None or held_out is None:
         return {}
-    if len({case.subject for case in held_out.cases}) < MINIMUM_SUBJECTS:
+    if not enough_scans(case.subject for case in held_out.cases):
         return {}
     sampling = trainer.dataset.preprocessing
     slices = StackDataset(

@@ -19,9 +19,10 @@ from monai_sfda.engines import AdaptationTrainer
 from monai_sfda.errors import SettingError
 from monai_sfda.methods import create_method, find_method
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.release import Release
+from monai_sfda.release import MODEL, Release
 from monai_sfda.settings import read_settings
-from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.configuration import current_configuration, public_key_of
+from monai_sfda.workflow.guarding import guarding_of
 from monai_sfda.workflow.report import prototype_gaps
 from monai_sfda.workflow.run_folder import RunResult, warn_of_finished_run, write_run_folder
 
@@ -90,8 +91,9 @@ def adapt(
     seed: int,
     amp: bool = False,
     accumulate: int = 1,
+    guard: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adapts a release to the target's unlabelled scans and writes the run folder.
+    """Adapts a release to the target's unlabelled scans, lets the guard judge, and writes the run folder.
 
     Opens nothing of the source but the release, and no target label unless the method's settings read them
     (a benchmark), which the record and the report then say.
@@ -107,6 +109,7 @@ def adapt(
         device, output_dir, max_epochs, batch_size, learning_rate, augmentation, seed, amp, accumulate: as in
             `AdaptationTrainer`.
         adaptation: the section of that name, see `AdaptationSettings`.
+        guard: the section of that name, see `GuardSettings`; None for its defaults.
 
     Raises:
         ReleaseError, DataError, SettingError, CheckpointError, OutputError: see their texts.
@@ -130,7 +133,7 @@ def adapt(
     task, out = dataset.task, Path(output_dir)
     section = adaptation_settings(adaptation)
     chosen = create_method(method, method_settings(method, section, settings, class_proportions))
-    loaded = Release.read(Path(release))
+    loaded = Release.read(Path(release), public_key=public_key_of(configuration))
     loaded.require(task, configuration["network_def"], dataset.preprocessing)
     gaps = prototype_gaps(loaded.without_prototype)
     for gap in gaps:
@@ -138,11 +141,12 @@ def adapt(
     warn_of_finished_run(out, "adaptation.json")
     labels_read = chosen.target_labels_read
     dataset.labels = bool(labels_read)
+    guarding = guarding_of(dataset, guard, seed)
     before = copy.deepcopy(network)
     load_into(before, loaded.state_dict)
     trainer = AdaptationTrainer(
         network,
-        dataset,
+        guarding.adaptation,
         method=chosen,
         release=loaded,
         learning_rate=learning_rate,
@@ -156,6 +160,7 @@ def adapt(
         amp=amp,
         accumulate=accumulate,
         keep_weights=section.keep_weights,
+        candidates=guarding.candidates,
     )
     trainer.run()
     if not processes.is_first():
@@ -166,15 +171,22 @@ def adapt(
             method=chosen,
             before=before,
             after=network,
+            unadapted=Path(release) / MODEL,
             before_sha256=loaded.model_sha256,
-            settings=trainer.describe(),
+            settings=trainer.describe() | guarding.described,
             history=trainer.history.rows,
+            epochs=max_epochs if chosen.takes_steps else 0,
+            kept=trainer.candidates(),
             labels_read=labels_read,
             reasons=gaps,
-            prototypes=loaded.prototypes,
-            more={"release_sha256": loaded.sha256, "structures_without_prototype": loaded.without_prototype},
+            release=loaded,
+            more={
+                "release_sha256": loaded.sha256,
+                "release_signed_by": loaded.signed_by,
+                "structures_without_prototype": loaded.without_prototype,
+            },
         ),
-        dataset,
+        guarding,
         device=trainer.state.device,
         batch_size=batch_size,
         seed=seed,
@@ -182,4 +194,4 @@ def adapt(
         bundle_root=Path(bundle_root),
         release=Path(release),
     )
-    trainer.finish()
+    trainer.finish(keep_candidates=guarding.settings.keep_candidates)

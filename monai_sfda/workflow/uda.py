@@ -18,6 +18,7 @@ from monai_sfda.networks import CrossDomainAutoencoder
 from monai_sfda.settings import read_settings
 from monai_sfda.workflow.bundle_folder import adapted_models, write_bundle
 from monai_sfda.workflow.configuration import current_configuration
+from monai_sfda.workflow.guarding import guarding_of
 from monai_sfda.workflow.paired_job import READ_SOURCE, PairedJob
 from monai_sfda.workflow.run_folder import RunResult, warn_of_finished_run, write_run_folder
 from monai_sfda.workflow.source_model import (
@@ -116,11 +117,12 @@ def match_priors(
         return
     load_into(networks, start.state_dict, folder / RECORD)
     networks.start_target()
+    guarding = guarding_of(job.target, job.guard, job.seed)
     warn_of_finished_run(out, "adaptation.json")
     adaptation = TargetStageTrainer(
         networks,
         source,
-        target=job.target,
+        target=guarding.adaptation,
         slices=job.target_slices,
         validation=validation,
         patience=section.patience,
@@ -137,9 +139,11 @@ def match_priors(
             method=method,
             before=unadapted,
             after=networks.target_path(),
+            unadapted=folder / UNADAPTED,
             before_sha256=start.unadapted_sha256,
-            settings=adaptation.describe() | job.target_settings,
+            settings=adaptation.describe() | job.target_settings | guarding.described,
             history=adaptation.history.rows,
+            epochs=adaptation.best_epoch or job.max_epochs,
             reasons=[READ_SOURCE],
             source_data_read=True,
             more={
@@ -148,7 +152,7 @@ def match_priors(
                 "best_epoch": adaptation.best_epoch or None,
             },
         ),
-        job.target,
+        guarding,
         device=adaptation.state.device,
         batch_size=job.batch_size,
         seed=job.seed,

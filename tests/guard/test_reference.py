@@ -102,7 +102,20 @@ def test_a_class_of_two_subjects_is_left_out():
     assert data["class_mean"][4] is None
     assert data["class_variance"][4] is None
     assert not any("spleen" in pair for pair in data["levels"]["places_left_right"])
-    assert data["levels"]["volumes"]["spleen"]["subjects"] == 5
+    # Its volumes in the others are 0, so that their mean would tell those of the two.
+    assert set(data["levels"]["volumes"]) == {"liver", "right_kidney", "left_kidney"}
+
+
+def test_a_bin_of_the_histogram_that_one_scan_fills_is_empty():
+    profiles = [profile(i) for i in range(5)]
+    histogram = torch.zeros(BINS, dtype=torch.float64)
+    histogram[:8] = 1 / 8
+    profiles = [replace(p, histogram=histogram) for p in profiles]
+    metal = histogram * 0.9
+    metal[40] = 0.1
+    profiles[2] = replace(profiles[2], histogram=metal)
+    found = fit_reference(profiles, list("abcde"), LABELS, domain="source", scans="training")
+    torch.testing.assert_close(found.centre.histogram, histogram)
 
 
 def test_json_holds_aggregates_alone_and_comes_back():

@@ -33,6 +33,7 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
     done = run_command(B, config("train"), dataset_dir=phantoms, output_dir=out, **QUICK)
     assert done.returncode == 0, done.stdout
     assert sorted(p.name for p in (out / "release").iterdir()) == [
+        "atlas.safetensors",
         "model.pt",
         "prototypes.safetensors",
         "release.json",
@@ -54,7 +55,11 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
     assert record["verdict"] in ("accept", "reject", "unsure")
     assert record["target_labels_read"] is False
     assert record["target_images"] == 3
-    assert (out2 / "model.pt").read_bytes() == (out2 / "adapted.pt").read_bytes()
+    weights = {name: (out2 / f"{name}.pt").read_bytes() for name in ("model", "adapted")}
+    assert (weights["model"] == (out / "release" / "model.pt").read_bytes()) == (
+        record["guard"]["chosen"] == "unadapted"
+    )
+    assert (weights["model"] == weights["adapted"]) == (record["guard"]["chosen"] == "last")
     assert {h["name"] for h in record["history"]} >= {"alignment", "classifier"}
     manifest = strict_json(out / "release" / "release.json")
     assert record["source_model_sha256"] == manifest["files"]["model.pt"]

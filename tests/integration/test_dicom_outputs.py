@@ -82,10 +82,15 @@ def test_dicom_series_get_a_segmentation_and_others_the_reason(scans, adapted, t
     np.testing.assert_array_equal(mask, np.asarray(nib.load(out / "b_nifti_seg.nii.gz").dataobj))
 
 
-def test_without_the_key_nothing_changes(scans, adapted, tmp_path):
-    for entry in segment(scans, tmp_path / "out", adapted, dicom_seg="false"):
+def test_without_the_keys_masks_stand_alone(scans, adapted, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a_series_entropy.nii.gz").write_text("of an older run and its mask", encoding="utf-8")
+    for entry in segment(scans, out, adapted, dicom_seg="false"):
         assert "dicom_seg" not in entry
-    assert not list((tmp_path / "out").glob("*.dcm"))
+        assert set(entry["confidence"]) == set(entry["volume_ml"])
+    assert not list(out.glob("*.dcm"))
+    assert not list(out.glob("*_entropy*"))
 
 
 def test_a_failure_leaves_the_mask_and_no_older_segmentation(scans, adapted, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""One subject stored in eight ways, and as a DICOM series, gives one mask in the room, by every bundle."""
+"""One subject stored in eight ways, and as a DICOM series, gives one mask and one entropy map in the room."""
 
 from __future__ import annotations
 
@@ -162,11 +162,14 @@ def test_one_subject_in_eight_orientations_and_as_dicom(setup, tmp_path):
         device="cpu",
         image_size=list(setup.image_size) if isinstance(setup.image_size, tuple) else setup.image_size,
         pixel_size_mm=setup.pixel_size_mm,
+        uncertainty=True,
     )
-    masks = {}
+    masks, maps = {}, {}
     for name, turn in turns.items():
         path = tmp_path / "masks" / f"{mask_name(name, task)}_seg.nii.gz"
         masks[name] = in_the_room(path, affine, values.shape[1:], turn)
+        entropy = path.with_name(path.name.replace("_seg.", "_entropy."))
+        maps[name] = in_the_room(entropy, affine, values.shape[1:], turn)
         stored = scans / f"{mask_name(name, task)}.nii.gz"
         if stored.is_file():
             scan, mask = nib.load(stored), nib.load(path)
@@ -183,6 +186,9 @@ def test_one_subject_in_eight_orientations_and_as_dicom(setup, tmp_path):
         for other in names[names.index(one) + 1 :]:
             for index in found:
                 assert dice(masks[one], masks[other], index) > 0.99, (one, other, index)
+        assert np.abs(maps[one] - maps["RAS"]).mean() < 0.01 * maps["RAS"].mean()
+    for axis in range(3):  # a map that lies the wrong way round would be seen, too
+        assert np.abs(np.flip(maps["RAS"], axis) - maps["RAS"]).mean() > 0.1 * maps["RAS"].mean()
 
 
 def mask_name(name, task):

@@ -112,10 +112,10 @@ def test_an_adapted_bundle_knows_the_scans_it_was_adapted_to(source_run, phantom
         release=source_run / "release",
         method="adabn",
         output_dir=out,
-        **QUICK_ADAPT,
+        **QUICK_ADAPT | {"guard#enabled": False},
     )
     record = json.loads((out / "adaptation.json").read_text(encoding="utf-8"))
-    assert record["reference_scans"] == {"subjects": 3}
+    assert record["reference_scans"] == {"domain": "target", "subjects": 3}
     scans = write_noise(write_scans(tmp_path / "scans", "abdomen", "target", phantoms))
     bundle = out / "bundle"
     found = inference(bundle / "models" / "model.pt", scans, tmp_path / "out", "target", bundle)

@@ -88,6 +88,7 @@ def test_adapt_evaluate_and_segment(streets, release, tmp_path):
         dataset_dir=folder,
         checkpoint=adapted / "model.pt",
         output_dir=masks,
+        uncertainty="true",
         **SIZE,
     )
     mask = Image.open(masks / "frankfurt_000000_000019_leftImg8bit_seg.png")
@@ -95,6 +96,11 @@ def test_adapt_evaluate_and_segment(streets, release, tmp_path):
     scan = json.loads((masks / "inference.json").read_text(encoding="utf-8"))["scans"][0]
     counts = np.bincount(np.asarray(mask).ravel(), minlength=19) / (96 * 48)
     np.testing.assert_allclose(list(scan["share"].values()), counts, atol=1e-6)
+    with Image.open(masks / "frankfurt_000000_000019_leftImg8bit_entropy.tif") as entropy:
+        assert (entropy.size, entropy.mode) == ((96, 48), "F")
+        assert 0 < np.asarray(entropy).mean() < np.log(19)
+    for name, confidence in scan["confidence"].items():
+        assert (confidence is None) == (scan["share"][name] == 0)
 
 
 def test_largest_component_is_refused_where_nothing_can_be_left_behind(streets, release, tmp_path):

@@ -33,12 +33,12 @@ STEP_MM = 20.0
 REACH_MM = 500.0
 """Size of a cell from foot to head, and how far from 0 labels are looked at."""
 REACH = 1.5
-"""Extent of the atlas from foot to head, in mean extents of the structures."""
+"""Extent of the atlas from foot to head, in mean extents of the structures, or of the body box."""
 BLUR = 0.5
 """Standard deviation, cells. With the cells themselves and the interpolation between them, the labels are
 blurred by about 20 mm in the plane of an adult's body."""
 _LEVELS = 255
-_HEAD_CELLS = 2 * round(REACH_MM / STEP_MM) + 1
+_MOST_HEADS = 2 * round(REACH_MM / STEP_MM) + 1
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,24 @@ class AtlasFit:
         num_classes: K, background included.
         structures: the classes without background.
         anchors: those of them of the normal anatomy, by which subjects are aligned from foot to head.
+        mirrored: (K,) each class's mirror image, where what is on the left of one subject may as well be on
+            the right of another: each then counts with its mirror image too. None where sides differ.
+        pictures: whether nothing has a size in mm, and left to right is the second axis.
     """
 
-    def __init__(self, num_classes: int, structures: Sequence[int], anchors: Sequence[int]) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        structures: Sequence[int],
+        anchors: Sequence[int] = (),
+        *,
+        mirrored: Sequence[int] | None = None,
+        pictures: bool = False,
+    ) -> None:
         self.num_classes, self._structures, self._anchors = num_classes, list(structures), list(anchors)
-        shape = (num_classes, CELLS, CELLS, _HEAD_CELLS)
+        self._mirrored, self._side = None if mirrored is None else list(mirrored), 2 if pictures else 1
+        self._heads = 1 if pictures else _MOST_HEADS
+        shape = (num_classes, CELLS, CELLS, self._heads)
         self._sum, self._largest, self._shown = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
         self._covered = torch.zeros(shape[1:], dtype=torch.float64)
         self._subjects, self._mass = 0, torch.zeros(3, num_classes, dtype=torch.float64)
@@ -192,9 +205,11 @@ class AtlasFit:
         extents = []
         for label, coordinates in scans:
             zero, extent = self._anchor(label, coordinates)
-            extents.append(extent)
-            head = ((coordinates.places[2] - zero) / STEP_MM + _HEAD_CELLS / 2).floor()
-            counts += count_in_cells(label, coordinates, self.num_classes, CELLS, head, _HEAD_CELLS)
+            extents += [extent] if extent > 0 else []
+            head = ((coordinates.places[2] - zero) / STEP_MM + self._heads / 2).floor()
+            counts += count_in_cells(label, coordinates, self.num_classes, CELLS, head, self._heads)
+        if self._mirrored is not None:
+            counts = counts + counts[self._mirrored].flip(self._side)
         covered = counts.sum(0) > 0
         blurred = _blurred(counts)
         share = blurred / blurred.sum(0).clamp_min(1e-12) * covered
@@ -206,7 +221,7 @@ class AtlasFit:
         self._mass += torch.stack([mass, mass > 0, torch.zeros_like(mass)])
         self._mass[2] = self._mass[2].maximum(mass)
         self._subjects += 1
-        self._extents.append(sum(extents) / len(extents))
+        self._extents += [sum(extents) / len(extents)] if extents else []
 
     def finish(self, names: Sequence[str]) -> Atlas | None:
         """The atlas of all subjects; None with fewer than `MINIMUM_SUBJECTS`.
@@ -237,7 +252,7 @@ class AtlasFit:
             nothing = p.sum(0) == 0
             p = torch.where(nothing, torch.full_like(p, 1 / self.num_classes), p / p.sum(0).clamp_min(1e-12))
         half = self._half_cells()
-        middle = _HEAD_CELLS // 2
+        middle = self._heads // 2
         p = p[..., middle - half : middle + half + 1]
         levels = (p * _LEVELS).round() / _LEVELS
         subjects = torch.where(known, shown, 0).long()
@@ -245,8 +260,8 @@ class AtlasFit:
 
     def _half_cells(self) -> int:
         """Cells on either side of the middle one, from the mean extent over subjects."""
-        half_mm = REACH * sum(self._extents) / len(self._extents) / 2
-        return min(max(0, math.ceil(half_mm / STEP_MM - 0.5)), _HEAD_CELLS // 2)
+        half_mm = REACH * sum(self._extents) / max(len(self._extents), 1) / 2
+        return min(max(0, math.ceil(half_mm / STEP_MM - 0.5)), self._heads // 2)
 
     def _anchor(self, label: Tensor, coordinates: BodyCoordinates) -> tuple[float, float]:
         """The place along S that becomes 0, and the extent of what the atlas is about, mm."""

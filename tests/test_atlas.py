@@ -154,6 +154,35 @@ def test_several_scans_of_a_subject_count_as_one():
     assert fit.finish(NAMES) is None
 
 
+def test_sides_that_do_not_matter_are_both_in_the_atlas():
+    """Structures that lie on the right of all subjects, of a task that a mirror does not change."""
+    fits = [AtlasFit(4, [1, 2, 3], [1, 2, 3], mirrored=m) for m in (None, (0, 1, 3, 2), (0, 1, 2, 3))]
+    for fit in fits:
+        for seed in range(4):
+            fit.add_subject([(labels(seed), places())])
+    plain, exchanged, same = (fit.finish(NAMES).probabilities for fit in fits)
+    close = {"atol": 0.01, "rtol": 0}
+    torch.testing.assert_close(same[1:], ((plain + plain.flip(1)) / 2)[1:], **close)
+    torch.testing.assert_close(exchanged[2], (plain[2] + plain[3].flip(0)) / 2, **close)
+    torch.testing.assert_close(exchanged[3], exchanged[2].flip(0))
+
+
+def test_a_picture_has_one_layer_and_its_sides_are_columns():
+    fit = AtlasFit(2, [0, 1], mirrored=(0, 1), pictures=True)
+    label = torch.zeros(1, 32, 64, dtype=torch.uint8)
+    label[:, 16:, :32] = 1  # lower left
+    sides = [(torch.arange(n).double() + 0.5) / n for n in (32, 64)]
+    for _ in range(3):
+        fit.add_subject([(label, BodyCoordinates((*sides, torch.zeros(1).double()), (1, 2, 0), 0.0))])
+    found = fit.finish(["road", "sky"])
+    assert found.probabilities.shape == (2, CELLS, CELLS, 1)
+    left, right, above = (
+        found.at(torch.tensor([y]), torch.tensor([x]), torch.zeros(1))[1].item()
+        for y, x in ((0.75, 0.25), (0.75, 0.75), (0.25, 0.25))
+    )
+    assert (left, right, above) == pytest.approx((0.5, 0.5, 0.0), abs=0.01)
+
+
 def test_ignored_pixels_do_not_count():
     label = labels(0)
     label[:, :24] = IGNORED

@@ -79,7 +79,13 @@ def fit_atlas(dataset: StackDataset) -> Atlas | None:
     anchors = [
         s.index for s in task.structures if s.coding is not None and s.coding.category == ANATOMICAL_STRUCTURE
     ]
-    fit = AtlasFit(len(task.labels), [s.index for s in task.structures], anchors)
+    fit = AtlasFit(
+        len(task.labels),
+        [s.index for s in task.structures],
+        anchors,
+        mirrored=task.mirrored_classes,
+        pictures=task.pictures,
+    )
     of_subject: dict[str, list[CachedVolume]] = {}
     for volume in dataset.volumes:
         of_subject.setdefault(volume.case.subject, []).append(volume)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +21,8 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,13 @@ class SliceGrid:
         """A stored volume (C, X, Y, Z) as unresampled slices (S, C, H, W)."""
         return torch.from_numpy(np.ascontiguousarray(self.view_slices(array)))
 
-    def view_slices(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def view_slices(self, array: NDArray[_Value]) -> NDArray[_Value]:
         """A stored volume (C, X, Y, Z) looked at as unresampled slices (S, C, H, W): what is written to the
         view is written to the volume, so that slices reach their place without a copy of all of them.
         """
         orientation = np.concatenate([[[0.0, 1.0]], np.asarray(self.orientation) + [[1.0, 0.0]]])
         turned = nib.orientations.apply_orientation(array, orientation)
-        slices: NDArray[np.generic] = np.moveaxis(turned, self.slice_axis + 1, 0)
+        slices: NDArray[_Value] = np.moveaxis(turned, self.slice_axis + 1, 0)
         return slices
 
     def from_slices(self, slices: Tensor) -> NDArray[np.generic]:

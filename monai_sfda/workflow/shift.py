@@ -15,12 +15,14 @@ from typing import Any
 
 from monai_sfda.data.acquisition import acquired, modified
 from monai_sfda.data.case import Case
+from monai_sfda.data.content import content_of
 from monai_sfda.data.plausibility import doubt
+from monai_sfda.data.scan import Scan
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.errors import DataError, SettingError
 from monai_sfda.errors import nearest as nearest_names
-from monai_sfda.files import file_sha256, remove_leftovers, write_atomically, write_json
+from monai_sfda.files import remove_leftovers, write_atomically, write_json
 from monai_sfda.guard.aspects import ASPECTS
 from monai_sfda.guard.drift import DriftTest
 from monai_sfda.guard.familiarity import FAMILIAR
@@ -55,7 +57,7 @@ def score_scans(
 ) -> dict[str, Any]:
     """Scores every scan of a folder and writes `shift.json`, `shift.csv`, `shift.html` and `cases.csv`.
 
-    What was scored is kept scan by scan in `scored/`, by the hash of its files and of the weights: the same
+    What was scored is kept scan by scan in `scored/`, by a hash of its values and of the weights: the same
     command goes on with what is missing, and scores new scans of the folder alone. A bad scan stops no other.
 
     Args:
@@ -115,7 +117,8 @@ def _score_all(known: KnownModel, cases: Sequence[Case], folder: Path) -> list[d
 
 
 def _score(known: KnownModel, case: Case, folder: Path) -> dict[str, Any]:
-    record = folder / f"{_identity(known, case)}.json"
+    scan, _ = known.dataset.read(case)
+    record = folder / f"{_identity(known, scan)}.json"
     if record.is_file():
         try:
             stored: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
@@ -123,7 +126,6 @@ def _score(known: KnownModel, case: Case, folder: Path) -> dict[str, Any]:
                 return {k: v for k, v in stored.items() if k != "versions"}
         except (ValueError, KeyError, TypeError):
             logger.warning("case %d: its record cannot be read; it is scored again", case.number)
-    scan, _ = known.dataset.read(case)
     try:
         entry: dict[str, Any] = known.score(scan).to_json()
     except RuntimeError as error:
@@ -140,19 +142,10 @@ def _score(known: KnownModel, case: Case, folder: Path) -> dict[str, Any]:
     return entry
 
 
-def _identity(known: KnownModel, case: Case) -> str:
-    """Of a scan's files and the model that scores it."""
-    digest = hashlib.sha256(f"{known.sha256} {known.dataset.domain} {case.series_uid}".encode())
-    try:
-        for path in case.files or case.image:
-            digest.update(file_sha256(path).encode())
-    except OSError as error:
-        raise DataError(
-            f"the file cannot be read ({error.strerror or error})",
-            path=case.image[0],
-            root=case.root,
-            remedy="check its permissions and the drive",
-        ) from error
+def _identity(known: KnownModel, scan: Scan) -> str:
+    """Of a scan's values and geometry, whatever its files are called, and of the model that scores it."""
+    digest = hashlib.sha256(f"{known.sha256} {known.dataset.domain} {content_of(scan.array)}".encode())
+    digest.update(scan.affine.tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -98,9 +98,8 @@ def test_an_interrupted_run_goes_on_and_new_scans_are_scored_alone(
     shutil.copytree(scans, grown)
     shutil.copytree(first_run[1], out)
     image = nib.load(grown / "z_noise.nii.gz")
-    flat = np.full(image.shape, 7.0, np.float32)
-    flat[0] = 8.0
-    nib.save(nib.Nifti1Image(flat, image.affine), grown / "a_flat.nii.gz")
+    other = np.random.default_rng(1).normal(50, 20, image.shape).astype(np.float32)
+    nib.save(nib.Nifti1Image(other, image.affine), grown / "a_new.nii.gz")
     seen = []
     score = ShiftScorer.__call__
 
@@ -113,6 +112,7 @@ def test_an_interrupted_run_goes_on_and_new_scans_are_scored_alone(
     damaged.write_text("{", encoding="utf-8")
     result = score_scans(source_run / "release", grown, out, domain="source", device="cpu")
     assert len(seen) == 2  # the new scan, and the one whose record was damaged
+    assert len(list((out / "scored").iterdir())) == 4  # the copy of the noise shares its record
     before = {k: v["aspects"] for k, v in enumerate(read(first_run[1])["scans"]) if "aspects" in v}
     after = {k - 1: v["aspects"] for k, v in enumerate(result["scans"]) if k > 0 and "aspects" in v}
     assert after == pytest.approx(before)

@@ -1,202 +1,124 @@
-"""Estimates the change of the mean Dice from label-free signals, as a regression on many judged runs learnt
-it.
+"""Estimates the change of the mean Dice from the changes of label-free signals, by a forest that many judged
+runs have grown.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_sfda.guard.signals import SIGNALS, ScanSignals
 
-Array = NDArray[np.float64]
-CHANGE, LEVEL = "change", "level"
-_CLIP = 3.0
-"""Standardised features beyond this count as this: no single signal decides by being absurd."""
+Floats = NDArray[np.float64]
+NOTHING_PREDICTED = {
+    **dict.fromkeys((name for name in SIGNALS if name.startswith("agreement")), 0.0),
+    **dict.fromkeys(("atlas_dice", "soft_dice", "soft_dice_worst", "confidence"), 0.0),
+    **dict.fromkeys(("continuity", "largest_component", "beside_dice"), 0.0),
+}
+"""What a signal of masks counts as where a network predicts no structure: the worst that it can be. Only beside
+scans or networks that have it; a task that never has a signal has none."""
 
 
-def features_of(unadapted: Sequence[ScanSignals], candidate: Sequence[ScanSignals]) -> dict[str, float]:
-    """What the estimate is made from: of each signal its level, and its change scan by scan.
+def changes_of(unadapted: Sequence[ScanSignals], candidate: Sequence[ScanSignals]) -> dict[str, float]:
+    """How each signal changes: the mean over scans of candidate minus unadapted.
 
-    `level:<signal>` is the candidate's mean over scans, `change:<signal>` the mean of candidate minus
-    unadapted over the scans where both have it. A signal that is undefined everywhere is absent.
+    The two signals that compare with the unadapted model (`neither` better) are taken as they are. A signal
+    that neither network has on a scan is left out there; one that is undefined everywhere is absent.
 
     Args:
         unadapted, candidate: signals of the same scans, in the same order.
     """
+    had = {name for scan in (*unadapted, *candidate) for name in scan.values}
+    before, after = ([_completed(scan.values, had) for scan in scans] for scans in (unadapted, candidate))
     found: dict[str, float] = {}
-    for name in SIGNALS:
-        after = [scan.values[name] for scan in candidate if name in scan.values]
-        pairs = [
-            scan.values[name] - before.values[name]
-            for before, scan in zip(unadapted, candidate, strict=True)
-            if name in scan.values and name in before.values
+    for name, signal in SIGNALS.items():
+        alone = signal.better == "neither"
+        values = [
+            new[name] - (0.0 if alone else old[name])
+            for old, new in zip(before, after, strict=True)
+            if name in new and (alone or name in old)
         ]
-        if after:
-            found[f"{LEVEL}:{name}"] = fmean(after)
-        if pairs:
-            found[f"{CHANGE}:{name}"] = fmean(pairs)
+        if values:
+            found[name] = fmean(values)
     return found
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Of the change of the mean Dice.
-
-    Attributes:
-        mean: Dice of the candidate minus Dice of the unadapted model, as a share of 1.
-        std: standard deviation of the error over the runs that were learnt from.
-    """
-
-    mean: float
-    std: float
+def _completed(values: Mapping[str, float], had: Collection[str]) -> dict[str, float]:
+    lost = {name: worst for name, worst in NOTHING_PREDICTED.items() if name in had}
+    return {**lost, **values}
 
 
 @dataclass(frozen=True)
 class ChangeEstimator:
-    """Linear estimator of the change of the mean Dice from the features that a run has.
+    """A forest of regression trees: changes of signals to the change of the mean Dice.
 
-    With x the standardised features and y the change, both clipped, m their mean and C their covariance over
-    the judged runs: E[y | x_A] = m_y + c_A^T (C_AA + r I)^-1 (x_A - m_A) for the subset A of features that
-    say something about the run, ridge r. One fit serves every subset: a method's own objective is left out
-    by leaving out its rows and columns. A feature that a run lacks says nothing: it counts as the middle, in
-    the estimate as nearly in the fit.
+    Each tree sends a run to a leaf by comparing signals with thresholds; the estimate is the mean over trees
+    of the leaves' values. A signal that says nothing about a run, because its method minimises it or because
+    it is undefined, counts as its usual value, in the growing of the forest as in its use.
+
+    The trees are arrays, one entry a node: no library is needed to use what was grown.
 
     Attributes:
-        names: of the F features.
-        centre, scale: (F,) median and spread over the runs that were learnt from.
-        mean, covariance: (F + 1,), (F + 1, F + 1) of the standardised features and, last, the change.
-        ridge: r.
-        most: the change is clipped to [-most, most].
-        candidates, runs: how many were learnt from.
+        names: (F,) signals.
+        usual: (F,) median of each over the runs that it grew from.
+        roots: (T,) node at which each tree begins.
+        feature: (N,) which signal a node compares; -1 in a leaf.
+        threshold: (N,) up to which a run goes left.
+        left, right: (N,) next node.
+        value: (N,) mean change of the runs that reached it.
     """
 
     names: tuple[str, ...]
-    centre: Array
-    scale: Array
-    mean: Array
-    covariance: Array
-    ridge: float
-    most: float
-    candidates: int
-    runs: int
+    usual: Floats
+    roots: NDArray[np.int32]
+    feature: NDArray[np.int16]
+    threshold: Floats
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    value: Floats
 
-    @staticmethod
-    def fit(
-        features: Sequence[Mapping[str, float]],
-        changes: Sequence[float],
-        *,
-        names: Sequence[str],
-        runs: int,
-        weights: Sequence[float] | None = None,
-        ridge: float = 0.1,
-        most: float = 0.15,
-    ) -> ChangeEstimator:
-        """Learns from candidates whose true change is known.
+    def estimate(self, changes: Mapping[str, float], *, without: Collection[str] = ()) -> float:
+        """The estimated change of the mean Dice, as a share of 1.
 
         Args:
-            features: of each candidate.
-            changes: their true changes of the mean Dice.
-            names: features to use; one that no candidate has is left out.
-            runs: how many runs the candidates are of.
-            weights: of the candidates; None for equal ones.
-            ridge: r, in units of a standardised feature's variance.
-            most: beyond this a change counts as this, so that the estimate is sharp where the decision is.
-        """
-        names = [name for name in names if any(name in row for row in features)]
-        raw = np.array([[row.get(name, np.nan) for name in names] for row in features], dtype=np.float64)
-        centre = np.nanmedian(raw, axis=0)
-        low, high = np.nanpercentile(raw, [10, 90], axis=0)
-        # 2.563 standard deviations of a normal distribution lie between its 10th and 90th percentile.
-        scale = np.maximum((high - low) / 2.563, 1e-9)
-        y = np.clip(np.asarray(changes, dtype=np.float64), -most, most)
-        w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
-        both = np.column_stack([_standardised(raw, centre, scale), y])
-        mean = (w / w.sum()) @ both
-        away = both - mean
-        covariance = (away * (w / w.sum())[:, None]).T @ away
-        return ChangeEstimator(tuple(names), centre, scale, mean, covariance, ridge, most, len(y), runs)
-
-    def estimate(self, features: Mapping[str, float], *, without: Collection[str] = ()) -> Estimate:
-        """The estimate from the features at hand.
-
-        Args:
-            features: see `features_of`.
+            changes: see `changes_of`.
             without: signals that say nothing about the run, because its method minimises them.
         """
-        use, x, slopes = self._used(features, without)
-        inner, cross = self.covariance[np.ix_(use, use)], self.covariance[use, -1]
-        error = self.covariance[-1, -1] - 2 * slopes @ cross + slopes @ inner @ slopes
-        return Estimate(float(self.mean[-1] + slopes @ x), math.sqrt(max(float(error), 0.0)))
+        return float(self.value[self._leaves(self._features(changes, without))].mean())
 
     def contributions(
-        self, features: Mapping[str, float], *, without: Collection[str] = ()
+        self, changes: Mapping[str, float], *, without: Collection[str] = ()
     ) -> dict[str, float]:
-        """How much each signal adds to the estimate, its level and its change together."""
-        use, x, slopes = self._used(features, without)
-        found: dict[str, float] = {}
-        for i, part in zip(use, slopes * x, strict=True):
-            signal = _signal(self.names[i])
-            found[signal] = found.get(signal, 0.0) + float(part)
+        """How much each signal moves the estimate: the estimate less that with the signal at its usual value.
+
+        They do not add up to the estimate: signals speak together.
+        """
+        features = self._features(changes, without)
+        whole = float(self.value[self._leaves(features)].mean())
+        found = {}
+        for i, name in enumerate(self.names):
+            if name in changes and name not in without:
+                others = features.copy()
+                others[i] = self.usual[i]
+                found[name] = whole - float(self.value[self._leaves(others)].mean())
         return found
 
-    def _used(
-        self, features: Mapping[str, float], without: Collection[str]
-    ) -> tuple[list[int], Array, Array]:
-        """Places of the features that are used, their standardised values, and their slopes."""
-        use = [i for i, name in enumerate(self.names) if _signal(name) not in without]
-        raw = np.array([features.get(self.names[i], np.nan) for i in use], dtype=np.float64)
-        z = _standardised(raw, self.centre[use], self.scale[use])
-        x = np.where(np.isnan(raw), 0.0, z - self.mean[use])
-        inner, cross = self.covariance[np.ix_(use, use)], self.covariance[use, -1]
-        return use, x, np.linalg.solve(inner + self.ridge * np.eye(len(use)), cross)
+    def _features(self, changes: Mapping[str, float], without: Collection[str]) -> Floats:
+        known = [changes.get(name, np.nan) if name not in without else np.nan for name in self.names]
+        raw = np.array(known, dtype=np.float64)
+        return np.where(np.isfinite(raw), raw, self.usual)
 
-    def to_json(self) -> dict[str, Any]:
-        """As it is kept."""
-        return {
-            "names": list(self.names),
-            "centre": _short(self.centre),
-            "scale": _short(self.scale),
-            "covariance": _short(self.covariance),
-            "mean": _short(self.mean),
-            "ridge": self.ridge,
-            "most": self.most,
-            "candidates": self.candidates,
-            "runs": self.runs,
-        }
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> ChangeEstimator:
-        """Reads what `to_json` gave."""
-        return ChangeEstimator(
-            tuple(data["names"]),
-            np.array(data["centre"]),
-            np.array(data["scale"]),
-            np.array(data["mean"]),
-            np.array(data["covariance"]),
-            float(data["ridge"]),
-            float(data["most"]),
-            int(data["candidates"]),
-            int(data["runs"]),
-        )
-
-
-def _standardised(raw: Array, centre: Array, scale: Array) -> Array:
-    z = np.clip((raw - centre) / scale, -_CLIP, _CLIP)
-    return np.where(np.isnan(z), 0.0, z)
-
-
-def _signal(feature: str) -> str:
-    """The signal that a feature is made of."""
-    return feature.partition(":")[2]
-
-
-def _short(values: Array) -> list[Any]:
-    """Six significant digits, which is more than the runs carry."""
-    return np.vectorize(lambda v: float(f"{v:.6g}"), otypes=[float])(values).tolist()  # type: ignore[no-any-return]
+    def _leaves(self, features: Floats) -> NDArray[np.int32]:
+        """The leaf that each tree sends a run to."""
+        nodes = self.roots.copy()
+        while True:
+            compared = self.feature[nodes]
+            inner = compared >= 0
+            if not inner.any():
+                return nodes
+            goes_left = features[compared.clip(0)] <= self.threshold[nodes]
+            nodes = np.where(inner, np.where(goes_left, self.left[nodes], self.right[nodes]), nodes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_sfda.catalog import without_background
 from monai_sfda.guard.calibration import Calibration, shipped_calibration
-from monai_sfda.guard.estimate import features_of
+from monai_sfda.guard.estimate import changes_of
 from monai_sfda.guard.ratios import vanished
 from monai_sfda.guard.signals import SIGNALS, ScanSignals
 from monai_sfda.release import ClassRatio
@@ -114,10 +114,9 @@ def judge(
         calibration: None for the package's own.
     """
     calibration = calibration or shipped_calibration()
-    features = {candidate.name: features_of(unadapted.scans, candidate.scans) for candidate in candidates}
+    changes = {candidate.name: changes_of(unadapted.scans, candidate.scans) for candidate in candidates}
     estimates = {UNADAPTED: 0.0} | {
-        name: calibration.estimator.estimate(values, without=optimised).mean
-        for name, values in features.items()
+        name: calibration.estimator.estimate(values, without=optimised) for name, values in changes.items()
     }
     vetoes = {
         candidate.name: [
@@ -136,8 +135,8 @@ def judge(
     else:
         verdict = REJECT if highest < calibration.reject_below else UNSURE
     reasons = _in_words(verdict, best, estimates, vetoes, calibration, subjects)
-    if features and verdict != REJECT:
-        parts = calibration.estimator.contributions(features[best], without=optimised)
+    if best != UNADAPTED:
+        parts = calibration.estimator.contributions(changes[best], without=optimised)
         reasons += _signals_in_words(parts, unadapted, next(c for c in candidates if c.name == best))
     return Judgement(
         verdict=verdict,

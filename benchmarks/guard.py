@@ -7,9 +7,10 @@ Four steps, each resumable; a killed one goes on where it stopped:
     python -m benchmarks.guard signals --out runs/guard               # signals of every candidate
     python -m benchmarks.guard table --out runs/guard                 # verdicts, counts, correlations, figure
 
-The weights of all candidates are kept, so that a new signal needs `signals --again` alone and a new rule or
-threshold `table` alone. True labels are read in `guard_truth` and nowhere else: methods and guard get stacks
-that have none. Phantoms: not for diagnosis.
+The weights of all candidates are kept, so that a new signal needs `signals --again` alone (after
+`worlds --again` where it needs more of the releases), and a new rule or threshold `table` alone. True labels
+are read in `guard_truth` and nowhere else: methods and guard get stacks that have none. Phantoms: not for
+diagnosis.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from benchmarks.guard_judging import load_candidates, opener, signals_record
 from benchmarks.guard_plan import HALVES, METHODS, OTHER_PART, TASKS, Run, plan
 from benchmarks.guard_table import write_table
 from benchmarks.guard_truth import Scores, true_dice
-from benchmarks.guard_worlds import is_made, make_world, open_world
+from benchmarks.guard_worlds import is_made, make_world, open_world, renew_release
 from monai_sfda.errors import CheckpointError, SfdaError
 from monai_sfda.files import tensor_file, write_atomically
 
@@ -159,8 +160,15 @@ def _in_short(record: Record) -> str:
     return ""
 
 
-def make_worlds(out: Path, rounds: int, half: str | None) -> None:
-    """Makes the worlds that the first rounds need, those of other body parts among them."""
+def make_worlds(out: Path, rounds: int, half: str | None, again: bool) -> None:
+    """Makes the worlds that the first rounds need, those of other body parts among them.
+
+    Args:
+        out: folder of the calibration.
+        rounds: of the plan.
+        half: of the population; None for both.
+        again: make the statistics in the releases of worlds that are there again.
+    """
     needed: dict[tuple[int, str], None] = {}
     for run in planned(rounds * _A_ROUND, half):
         needed[run.world, run.task] = None
@@ -168,7 +176,9 @@ def make_worlds(out: Path, rounds: int, half: str | None) -> None:
     for number, (seed, task) in enumerate(sorted(needed), start=1):
         start = time.monotonic()
         try:
-            make_world(out, task, seed)
+            renew_release(out, task, seed) if again and is_made(out, task, seed) else make_world(
+                out, task, seed
+            )
         except SfdaError:  # the others can be made all the same
             traceback.print_exc()
             continue
@@ -188,13 +198,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=16, help="of `worlds`: rounds of the plan they serve")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread")
     parser.add_argument("--seconds", type=float, default=None, help="start no run after so many")
-    parser.add_argument("--again", action="store_true", help="of `signals`: of all runs, into a new file")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="signals of all runs, into a new file; statistics of all worlds' releases",
+    )
     parser.add_argument("--nice", type=int, default=0, help="niceness of this process")
     given = parser.parse_args()
     _prepare_process(given.nice)
     out = given.out.resolve()
     if given.step == "worlds":
-        make_worlds(out, given.rounds, given.half)
+        make_worlds(out, given.rounds, given.half, given.again)
         return
     if given.step == "table":
         print(write_table(out))

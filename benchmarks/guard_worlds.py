@@ -31,6 +31,7 @@ from monai_sfda.catalog import IGNORED, Task, find_task, without_background
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.data.case import Case
 from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines.source_statistics import class_ratio, fit_atlas
 from monai_sfda.errors import DataError
 from monai_sfda.files import tensor_file, write_atomically, write_json
 from monai_sfda.networks import SegmentationNetwork
@@ -137,6 +138,28 @@ def make_world(out: Path, task: str, seed: int) -> None:
     if not (folder / SCANS).is_file():
         _write_scans(find_task(task), _phantoms(out, find_task(task), seed), folder, seed)
     _train(find_task(task), _phantoms(out, find_task(task), seed), folder, seed)
+
+
+def renew_release(out: Path, task: str, seed: int) -> None:
+    """Makes a release's statistics of the source again, for a version of the package that makes more or other
+    ones; weights and prototypes stay, and with them the runs.
+    """
+    folder = world_folder(out, task, seed) / "train" / "release"
+    release = Release.read(folder)
+    preprocessing = release.preprocessing["source"]
+    dataset = StackDataset(
+        find_task(task),
+        "source",
+        release.training["split"],
+        _phantoms(out, find_task(task), seed),
+        image_size=release.image_size,
+        pixel_size_mm=preprocessing.pixel_size_mm,
+        stack_slices=preprocessing.stack_slices,
+        slice_axis=preprocessing.slice_axis,
+        threads=1,
+    )
+    ratio = class_ratio(dataset, release.prototypes.num_classes)
+    replace(release, atlas=fit_atlas(dataset), class_ratio=ratio).write(folder)
 
 
 def _phantoms(out: Path, task: Task, seed: int) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
@@ -86,6 +89,38 @@ def test_what_is_cut_off_is_not_counted_and_the_record_says_so(tmp_path):
     assert [p.name for p in found.pictures] == ["case_001", "embedding"]
     assert "A1" in found.pictures[0].caption
     assert all(p.png.startswith(b"\x89PNG") for p in found.pictures)
+
+
+@pytest.mark.parametrize("chosen", ["unadapted", "epoch_0004", "last"])
+def test_a_published_checkpoint_stands_between_before_and_after(tmp_path, chosen):
+    for name in "ab":
+        block_scan(tmp_path / name, affine_of("RAS", (2.0, 2.0, 5.0)))
+    before, middle, after = (liver_where_bright(threshold) for threshold in (-1e3, 0.0, 1e3))
+    found = compare_on_target(
+        before,
+        after,
+        stacks(tmp_path, 48, None),
+        None,
+        device=CPU,
+        batch_size=4,
+        seed=0,
+        chosen=chosen,
+        published=middle if chosen == "epoch_0004" else None,
+        guard_scans=[2],
+    )
+    liver = {moment: ml["1"]["liver"] for moment, ml in found.record["volumes_ml"].items()}
+    if chosen == "epoch_0004":
+        assert liver["before"] > liver["published"] > liver["after"] == 0
+        assert list(found.record["signals"]) == ["before", "published", "after"]
+    else:
+        assert list(liver) == list(found.record["signals"]) == ["before", "after"]
+    assert ["kept from the method" in p.caption for p in found.pictures] == [False, True]
+    width = matplotlib.image.imread(io.BytesIO(found.pictures[0].png)).shape[1]
+    plain = compare_on_target(
+        before, after, stacks(tmp_path, 48, None), None, device=CPU, batch_size=4, seed=0
+    )
+    columns = matplotlib.image.imread(io.BytesIO(plain.pictures[0].png)).shape[1]
+    assert (width > columns) == (chosen == "epoch_0004")
 
 
 def test_entropy_and_ratios_are_means_over_all_pixels_of_all_slices(tmp_path):

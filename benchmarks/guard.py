@@ -7,9 +7,10 @@ Four steps, each resumable; a killed one goes on where it stopped:
     python -m benchmarks.guard signals --out runs/guard               # signals of every candidate
     python -m benchmarks.guard table --out runs/guard                 # verdicts, counts, correlations, figure
 
-The weights of all candidates are kept, so that a new signal needs `signals --again` alone and a new rule or
-threshold `table` alone. True labels are read in `guard_truth` and nowhere else: methods and guard get stacks
-that have none. Phantoms: not for diagnosis.
+The weights of all candidates are kept, so that a new signal needs `signals --again` alone (after
+`worlds --again` where it needs more of the releases), and a new rule or threshold `table` alone. True labels
+are read in `guard_truth` and nowhere else: methods and guard get stacks that have none. Phantoms: not for
+diagnosis.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import itertools
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
@@ -34,8 +35,8 @@ from benchmarks.guard_judging import load_candidates, opener, signals_record
 from benchmarks.guard_plan import HALVES, METHODS, OTHER_PART, TASKS, Run, plan
 from benchmarks.guard_table import write_table
 from benchmarks.guard_truth import Scores, true_dice
-from benchmarks.guard_worlds import is_made, make_world, open_world
-from monai_sfda.errors import SfdaError
+from benchmarks.guard_worlds import is_made, make_world, open_world, renew_release
+from monai_sfda.errors import CheckpointError, SfdaError
 from monai_sfda.files import tensor_file, write_atomically
 
 _A_ROUND = len(HALVES) * len(TASKS) * len(METHODS)
@@ -58,6 +59,7 @@ def run_record(out: Path, run: Run) -> Record:
     world = open_world(out, run.task, run.world)
     scans = target_scans(run, world, opener(out, run.world)).adaptation
     record: Record = {"name": run.name, "run": run.to_json(), "settings": run.method_settings}
+    record |= {"model_sha256": world.release.model_sha256}
     try:
         candidates = adapt(run, world, scans)
     except SfdaError as error:
@@ -77,9 +79,17 @@ def _unadapted(out: Path, task: str, seed: int, absent: bool) -> Scores:
     return true_dice(world, world.release.state_dict, absent=absent)
 
 
-def judged_record(out: Path, run: Run) -> Record:
-    """Signals of a run's candidates."""
+def judged_record(out: Path, model_sha256: Mapping[str, str], run: Run) -> Record:
+    """Signals of a run's candidates.
+
+    Raises:
+        CheckpointError: when the world's source model is no longer the one that the run adapted.
+    """
     world = open_world(out, run.task, run.world)
+    if world.release.model_sha256 != model_sha256[run.name]:
+        raise CheckpointError(
+            f"run {run.name} adapted another source model than the world's", remedy="use another --out"
+        )
     return signals_record(run, world, opener(out, run.world), load_candidates(weights_file(out, run)))
 
 
@@ -103,16 +113,24 @@ def _prepare_process(niceness: int) -> None:
 def work_through(
     runs: Iterable[Run], do: Callable[[Run], Record], path: Path, workers: int, seconds: float | None
 ) -> None:
-    """Makes the records of runs and appends them as they come; stops after some seconds."""
+    """Makes the records of runs and appends them as they come; stops after some seconds.
+
+    A fault of one run is shown and does not stop the others; the run is tried again at the next call.
+    """
     start, done = time.monotonic(), 0
     runs = list(runs)
 
     def over() -> bool:
         return seconds is not None and time.monotonic() - start > seconds
 
-    def keep(record: Record) -> None:
+    def keep(made: Callable[[], Record]) -> None:
         nonlocal done
         done += 1
+        try:
+            record = made()
+        except Exception:
+            traceback.print_exc()
+            return
         records.append(path, record)
         line = (
             f"{done} of {len(runs)}, {time.monotonic() - start:.0f} s: {record['name']} {_in_short(record)}"
@@ -121,7 +139,7 @@ def work_through(
 
     if workers == 1:
         for run in itertools.takewhile(lambda _: not over(), runs):
-            keep(do(run))
+            keep(partial(do, run))
         return
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_prepare_process, initargs=(0,)
@@ -129,8 +147,8 @@ def work_through(
         for batch in (runs[i : i + 4 * workers] for i in range(0, len(runs), 4 * workers)):
             if over():
                 return
-            for record in pool.map(do, batch):
-                keep(record)
+            for future in [pool.submit(do, run) for run in batch]:
+                keep(future.result)
 
 
 def _in_short(record: Record) -> str:
@@ -142,8 +160,15 @@ def _in_short(record: Record) -> str:
     return ""
 
 
-def make_worlds(out: Path, rounds: int, half: str | None) -> None:
-    """Makes the worlds that the first rounds need, those of other body parts among them."""
+def make_worlds(out: Path, rounds: int, half: str | None, again: bool) -> None:
+    """Makes the worlds that the first rounds need, those of other body parts among them.
+
+    Args:
+        out: folder of the calibration.
+        rounds: of the plan.
+        half: of the population; None for both.
+        again: make the statistics in the releases of worlds that are there again.
+    """
     needed: dict[tuple[int, str], None] = {}
     for run in planned(rounds * _A_ROUND, half):
         needed[run.world, run.task] = None
@@ -151,7 +176,9 @@ def make_worlds(out: Path, rounds: int, half: str | None) -> None:
     for number, (seed, task) in enumerate(sorted(needed), start=1):
         start = time.monotonic()
         try:
-            make_world(out, task, seed)
+            renew_release(out, task, seed) if again and is_made(out, task, seed) else make_world(
+                out, task, seed
+            )
         except SfdaError:  # the others can be made all the same
             traceback.print_exc()
             continue
@@ -171,13 +198,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=16, help="of `worlds`: rounds of the plan they serve")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread")
     parser.add_argument("--seconds", type=float, default=None, help="start no run after so many")
-    parser.add_argument("--again", action="store_true", help="of `signals`: of all runs, into a new file")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="signals of all runs, into a new file; statistics of all worlds' releases",
+    )
     parser.add_argument("--nice", type=int, default=0, help="niceness of this process")
     given = parser.parse_args()
     _prepare_process(given.nice)
     out = given.out.resolve()
     if given.step == "worlds":
-        make_worlds(out, given.rounds, given.half)
+        make_worlds(out, given.rounds, given.half, given.again)
         return
     if given.step == "table":
         print(write_table(out))
@@ -202,7 +233,8 @@ def main() -> None:
         if run.name in recorded and "failed" not in recorded[run.name] and run.name not in scored
     ]
     left.sort(key=lambda run: (run.number // _A_ROUND, run.world, run.task))
-    work_through(left, partial(judged_record, out), path, given.workers, given.seconds)
+    models = {run.name: recorded[run.name]["model_sha256"] for run in left}
+    work_through(left, partial(judged_record, out, models), path, given.workers, given.seconds)
 
 
 if __name__ == "__main__":

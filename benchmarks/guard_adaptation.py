@@ -23,11 +23,11 @@ from benchmarks.guard_worlds import World
 from monai_sfda.checkpoints import load_weights
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.engines import AdaptationTrainer
-from monai_sfda.engines.candidates import LAST, candidate_name
+from monai_sfda.engines.candidates import candidate_name
 from monai_sfda.errors import SettingError
+from monai_sfda.evaluation.moments import LAST
 from monai_sfda.guard.split import split_by_subject
 from monai_sfda.methods import Method, create_method
-from monai_sfda.workflow.refit import network_of
 
 CANDIDATES = 4
 GUARD_SHARE = 0.25
@@ -154,7 +154,7 @@ def adapt(run: Run, world: World, scans: stacks.CachedStacks) -> dict[str, dict[
         SettingError: when the run fails, as it would for a user: a loss or a weight is not finite.
     """
     method = create_method(run.method, run.method_settings)
-    network = network_of(world.release)
+    network = world.network()
     if run.kind == "wrong_sign":
         climb(method)
     epochs = CANDIDATES if method.takes_steps else 1

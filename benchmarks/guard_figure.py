@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.guard_results import Judged
+from monai_sfda.evaluation.moments import LAST
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import ACCEPT, UNSURE
 
@@ -57,16 +58,16 @@ def draw(runs: Sequence[Judged], correlations: Mapping[str, Mapping[str, Mapping
     for verdict, colour in _COLOURS.items():
         mine = [run for run in shown if run.verdict == verdict]
         right.scatter(
-            [run.estimates[run.best] for run in mine],
-            [100 * run.change[run.best] for run in mine],
+            [run.estimates[LAST] for run in mine],
+            [100 * run.of_last for run in mine],
             s=12,
             color=colour,
             alpha=0.6,
             label=f"{verdict} ({len(mine)})",
         )
     right.axhline(0, color="black", lw=0.8)
-    right.set_xlabel("the guard's estimate for the candidate that it prefers")
-    right.set_ylabel("true change of Dice, points")
+    right.set_xlabel("the guard's estimate for the method's last weights")
+    right.set_ylabel("true change of Dice by them, points")
     right.set_title("Each run: estimate and truth", fontsize=10)
     right.legend(fontsize=8)
     right.grid(alpha=0.3)

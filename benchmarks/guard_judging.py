@@ -21,11 +21,11 @@ from benchmarks.guard_stacks import CachedStacks
 from benchmarks.guard_worlds import World, open_world
 from monai_sfda.checkpoints import load_into
 from monai_sfda.engines.candidate_signals import SourceKnowledge, signals_of_scans
+from monai_sfda.guard.calibration import Calibration
 from monai_sfda.guard.signals import ScanSignals
 from monai_sfda.guard.verdict import UNADAPTED, Candidate, Judgement, judge
 from monai_sfda.methods import find_method
 from monai_sfda.release import ClassRatio
-from monai_sfda.workflow.refit import network_of
 
 SEED = 0
 """Of what the signals draw: the same for all candidates."""
@@ -39,7 +39,7 @@ def signals_record(
     start = time.perf_counter()
     guard = target_scans(run, world, other).guard
     knowledge = SourceKnowledge.of(world.release)
-    network = network_of(world.release)
+    network = world.network()
     before = _signals(network, guard, knowledge, None)
     masks = [scan.segmentation for scan in before]
     found = {UNADAPTED: before}
@@ -75,26 +75,38 @@ def _scan_json(scan: ScanSignals) -> dict[str, Any]:
     return {"values": short(scan.values), "shares": short(scan.shares)}
 
 
-def verdict(run: Run, record: Mapping[str, Any], class_ratio: ClassRatio | None) -> Judgement:
+def candidates_of(record: Mapping[str, Any]) -> list[Candidate]:
+    """The candidates of a record of `signals_record`, the unadapted model first. Masks are not kept."""
+    nothing = np.zeros((0, 0, 0), dtype=np.uint8)
+    return [
+        Candidate(name, epoch, [ScanSignals(scan["values"], scan["shares"], nothing) for scan in scans])
+        for epoch, (name, scans) in enumerate(record["candidates"].items())
+    ]
+
+
+def verdict(
+    run: Run,
+    record: Mapping[str, Any],
+    class_ratio: ClassRatio | None,
+    calibration: Calibration | None = None,
+) -> Judgement:
     """What the guard says of a run, by the rule and the thresholds of today.
 
     Args:
         run: of the plan.
-        record: of `signals_record`. Masks are not kept: a rule sees signals and shares.
+        record: of `signals_record`.
         class_ratio: of the world's release.
+        calibration: None for the package's own.
     """
-    nothing = np.zeros((0, 0, 0), dtype=np.uint8)
-    candidates = [
-        Candidate(name, epoch, [ScanSignals(scan["values"], scan["shares"], nothing) for scan in scans])
-        for epoch, (name, scans) in enumerate(record["candidates"].items())
-    ]
+    unadapted, *candidates = candidates_of(record)
     return judge(
-        candidates[0],
-        candidates[1:],
+        unadapted,
+        candidates,
         optimised=find_method(run.method).optimises,
         subjects=run.subjects,
         labels=labels_of(run.task),
         class_ratio=class_ratio,
+        calibration=calibration,
     )
 
 

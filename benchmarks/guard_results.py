@@ -17,7 +17,7 @@ from benchmarks import guard_records as records
 from benchmarks.guard_judging import verdict
 from benchmarks.guard_plan import Run
 from benchmarks.guard_worlds import world_folder
-from monai_sfda.engines.candidates import LAST
+from monai_sfda.evaluation.moments import LAST
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import ACCEPT, FEWEST_SUBJECTS, UNADAPTED, UNSURE
 from monai_sfda.methods import find_method
@@ -25,7 +25,7 @@ from monai_sfda.release import ClassRatio, Release
 
 HARM, GAIN = 0.005, 0.05
 """Loss of mean Dice from which a run is harmful, and gain that a guard should not throw away."""
-_RESAMPLES = 300
+_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Judged:
 
 
 @cache
-def _class_ratio(folder: Path) -> ClassRatio | None:
+def class_ratio_of_world(folder: Path) -> ClassRatio | None:
+    """Of the release of a world."""
     return Release.read(folder / "train" / "release").class_ratio
 
 
@@ -101,7 +102,9 @@ def judged_runs(out: Path) -> list[Judged]:
         if record["name"] not in scored or any(e["mean"] is None for e in record["dice"].values()):
             continue
         run = Run(**record["run"])
-        judgement = verdict(run, scored[run.name], _class_ratio(world_folder(out, run.task, run.world)))
+        judgement = verdict(
+            run, scored[run.name], class_ratio_of_world(world_folder(out, run.task, run.world))
+        )
         dice = {name: entry["mean"] for name, entry in record["dice"].items()}
         before = judgement.signals[UNADAPTED]
         found.append(
@@ -191,9 +194,11 @@ def regret(runs: Sequence[Judged]) -> dict[str, float | None]:
     }
 
 
-def grouped(runs: Sequence[Judged], by: Callable[[Judged], Any]) -> dict[str, dict[str, Any]]:
-    """`counts` of groups."""
-    names = sorted({by(run) for run in runs}, key=lambda name: (str(type(name)), name))
+def grouped(
+    runs: Sequence[Judged], by: Callable[[Judged], Any], order: Sequence[Any]
+) -> dict[str, dict[str, Any]]:
+    """`counts` of groups, in an order; those without runs are left out."""
+    names = [name for name in order if any(by(run) == name for run in runs)]
     return {str(name): counts([run for run in runs if by(run) == name]) for name in names}
 
 

@@ -103,8 +103,8 @@ def corrupted(volume: CachedVolume, stack_slices: int, rng: np.random.Generator)
 def fitted(
     volume: CachedVolume, stack_slices: int, like: CachedVolume, stack_slices_there: int
 ) -> CachedVolume:
-    """A volume of another task as this task's site would read it: on slices of its size and channels, in its
-    range of values. Its millimetres stay what they are.
+    """A volume of another task in the place of one of this task: on slices of its size, pixels, distance and
+    channels, in its range of values.
 
     Args:
         volume: of the other task.
@@ -113,7 +113,7 @@ def fitted(
         stack_slices_there: this task's slices a stack.
     """
     slices = slices_of(volume, stack_slices)
-    before, size = slices.shape[-2:], (int(like.image.shape[-2]), int(like.image.shape[-1]))
+    size = (int(like.image.shape[-2]), int(like.image.shape[-1]))
     slices = functional.interpolate(slices, size=size, mode="bilinear", align_corners=False)
     channels = [i % slices.shape[1] for i in range(like.image.shape[0])]
     slices = slices[:, channels]
@@ -121,17 +121,7 @@ def fitted(
         float(x) for image in (slices, like.image) for x in (image.amin(), image.amax())
     )
     slices = to_low + (slices - low) * (to_high - to_low) / max(high - low, 1e-6)
-    shrunk = [have / want for have, want in zip(before, size, strict=True)]
-    pixel_mm = (volume.grid.pixel_mm[0] * shrunk[0], volume.grid.pixel_mm[1] * shrunk[1])
-    sized = like.voxel_ml is not None and volume.voxel_ml is not None
-    there = replace(
-        volume,
-        case=like.case,
-        plane_shape=size,
-        voxel_ml=volume.voxel_ml * shrunk[0] * shrunk[1] if sized and volume.voxel_ml else None,
-        grid=replace(volume.grid, sampled_shape=size, pixel_mm=pixel_mm),
-    )
-    return with_slices(there, slices, stack_slices_there)
+    return with_slices(like, slices, stack_slices_there)
 
 
 def other_imaging(

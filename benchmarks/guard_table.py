@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import guard_records as records
 from benchmarks.guard_figure import draw
-from benchmarks.guard_plan import HALVES, KINDS
-from benchmarks.guard_results import GAIN, HARM, correlations, counts, grouped, judged_runs
+from benchmarks.guard_plan import HALVES, KINDS, METHODS, SIZES, TASKS
+from benchmarks.guard_results import GAIN, HARM, Judged, correlations, counts, grouped, judged_runs
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import FEWEST_SUBJECTS
@@ -18,6 +18,13 @@ from monai_sfda.workflow.results import machine
 
 HERE = Path(__file__).parent / "results"
 _HALF_TITLES = {"development": "development half", "held_out": "held-out half"}
+
+_GROUPS: dict[str, tuple[Callable[[Judged], Any], Sequence[Any]]] = {
+    "task": (lambda run: run.run.task, TASKS),
+    "method": (lambda run: run.run.method, tuple(METHODS)),
+    "kind": (lambda run: run.run.kind, tuple(KINDS)),
+    "target_subjects": (lambda run: run.run.subjects, sorted(set(SIZES))),
+}
 
 
 def write_table(out: Path, results: Path = HERE) -> str:
@@ -32,10 +39,10 @@ def write_table(out: Path, results: Path = HERE) -> str:
         "gain": GAIN,
         "failed": len(failed),
         "halves": {half: counts(mine) for half, mine in halves.items()},
-        "by_task": {half: grouped(mine, lambda run: run.run.task) for half, mine in halves.items()},
-        "by_method": {half: grouped(mine, lambda run: run.run.method) for half, mine in halves.items()},
-        "by_kind": {half: grouped(mine, lambda run: run.run.kind) for half, mine in halves.items()},
-        "by_subjects": {half: grouped(mine, lambda run: run.run.subjects) for half, mine in halves.items()},
+        **{
+            f"by_{name}": {half: grouped(mine, by, order) for half, mine in halves.items()}
+            for name, (by, order) in _GROUPS.items()
+        },
         "correlations": {half: correlations(mine) for half, mine in halves.items() if mine},
         "runs": [run.to_json() for run in runs],
         "versions": package_versions(),
@@ -67,15 +74,13 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         *_rows("half", {_HALF_TITLES[half]: found for half, found in content["halves"].items()}),
     ]
     for half, title in _HALF_TITLES.items():
-        for by, name in (("by_task", "task"), ("by_method", "method"), ("by_kind", "kind")):
-            groups = content[by].get(half)
+        for name in _GROUPS:
+            groups = content[f"by_{name}"].get(half)
             if groups:
-                if by == "by_kind":
+                if name == "kind":
                     groups = {KINDS[kind].title: found for kind, found in groups.items()}
-                lines += ["", f"## By {name}, {title}", "", *_rows(name, groups)]
-        if content["by_subjects"].get(half):
-            lines += ["", f"## By target subjects, {title}", ""]
-            lines += _rows("subjects", content["by_subjects"][half])
+                words = name.replace("_", " ")
+                lines += ["", f"## By {words}, {title}", "", *_rows(words, groups)]
     for half, found in content["correlations"].items():
         lines += ["", f"## Signals and the true change of Dice, {_HALF_TITLES[half]}", ""]
         lines += [

@@ -18,7 +18,6 @@ from monai_sfda.evaluation.metrics import StructureScore, score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.transforms import all_stacks
-from monai_sfda.workflow.refit import network_of
 
 Scores = dict[str, Any]
 """`mean` over the structures, and each structure's Dice under `per_class`; None where undefined."""
@@ -34,7 +33,7 @@ def true_dice(world: World, weights: Mapping[str, Tensor], *, absent: bool = Fal
         weights: of its network.
         absent: on the test subjects that lack a structure.
     """
-    network = network_of(world.release)
+    network = world.network()
     load_into(network, dict(weights))
     volumes = world.absent_test if absent else world.test
     labels = _labels(world.folder)["absent_test" if absent else "test"]

@@ -14,9 +14,10 @@ blur, field and noise that the development half never has (`guard_stacks.other_i
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,14 @@ from monai_sfda.catalog import IGNORED, Task, find_task, without_background
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.data.case import Case
 from monai_sfda.data.stacks import StackDataset
+from monai_sfda.engines.source_statistics import class_ratio, fit_atlas
 from monai_sfda.errors import DataError
 from monai_sfda.files import tensor_file, write_atomically, write_json
+from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.release import Release
 from monai_sfda.workflow.bundle_commands import BundleCommands
+from monai_sfda.workflow.refit import network_of
 
 SUBJECTS, TEST_SUBJECTS, ADAPTATION_SUBJECTS = 16, 6, 10
 SCANS, LABELS = "scans.pt", "labels.pt"
@@ -98,6 +102,14 @@ class World:
         """Slices a stack."""
         return self.release.preprocessing["target"].stack_slices
 
+    @cached_property
+    def _built(self) -> SegmentationNetwork:
+        return network_of(self.release)
+
+    def network(self) -> SegmentationNetwork:
+        """The unadapted network, a new copy, in evaluation mode."""
+        return copy.deepcopy(self._built)
+
 
 def world_folder(out: Path, task: str, seed: int) -> Path:
     """Where a world lies."""
@@ -126,6 +138,28 @@ def make_world(out: Path, task: str, seed: int) -> None:
     if not (folder / SCANS).is_file():
         _write_scans(find_task(task), _phantoms(out, find_task(task), seed), folder, seed)
     _train(find_task(task), _phantoms(out, find_task(task), seed), folder, seed)
+
+
+def renew_release(out: Path, task: str, seed: int) -> None:
+    """Makes a release's statistics of the source again, for a version of the package that makes more or other
+    ones; weights and prototypes stay, and with them the runs.
+    """
+    folder = world_folder(out, task, seed) / "train" / "release"
+    release = Release.read(folder)
+    preprocessing = release.preprocessing["source"]
+    dataset = StackDataset(
+        find_task(task),
+        "source",
+        release.training["split"],
+        _phantoms(out, find_task(task), seed),
+        image_size=release.image_size,
+        pixel_size_mm=preprocessing.pixel_size_mm,
+        stack_slices=preprocessing.stack_slices,
+        slice_axis=preprocessing.slice_axis,
+        threads=1,
+    )
+    ratio = class_ratio(dataset, release.prototypes.num_classes)
+    replace(release, atlas=fit_atlas(dataset), class_ratio=ratio).write(folder)
 
 
 def _phantoms(out: Path, task: Task, seed: int) -> Path:

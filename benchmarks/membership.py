@@ -29,6 +29,7 @@ from benchmarks.membership_attacks import (
     combined,
     found_at,
     log_likelihood,
+    map_closeness,
     mean_auc,
     standardised,
 )
@@ -54,9 +55,12 @@ STATISTICS = {
     "class_ratio": "class ratios: distance of its own",
     "reference_scans": "reference scans: mean deviation",
 }
+ATLAS = "atlas"
+# Of labels alone: no network has a part in it.
+RELEASED = STATISTICS | {ATLAS: "atlas: distance of its own map"}
 WEIGHTS = "weights"
-TITLES = STATISTICS | {
-    "statistics": "these three together",
+TITLES = RELEASED | {
+    "statistics": "these four together",
     WEIGHTS: "weights: its loss",
     "everything": "all together",
 }
@@ -136,6 +140,15 @@ def run_draws(
         write_json(path, content | {"member": member.astype(int).tolist()})
         print(f"statistics of {size} subjects: {draws} draws", flush=True)
     return paths
+
+
+def atlas_scores(path: Path, population: Population, member: Bools) -> Floats:
+    """(models, subjects) closeness of each subject's own map to the atlas of each model's members."""
+    if not path.is_file():
+        own = [population.atlas_of([number]) for number in range(len(population))]
+        released = [population.atlas_of(np.flatnonzero(row).tolist()) for row in member]
+        write_json(path, {ATLAS: [[map_closeness(one, atlas) for one in own] for atlas in released]})
+    return np.array(read_scores(path)[ATLAS])
 
 
 def rows_of(
@@ -233,7 +246,7 @@ def figure(content: dict[str, Any]) -> bytes:
     left.set_title(f"Releases of {content['setup']['subjects'] // 2} subjects", fontsize=10, pad=24)
     left.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.98), ncol=2)
     sizes = [int(size) for size in content["draws"]]
-    for name, marker in zip((*STATISTICS, "statistics"), "osv^", strict=True):
+    for name, marker in zip((*RELEASED, "statistics"), "osvD^", strict=True):
         found = [
             next(row["calibrated"] for row in of_size if row["attack"] == name)
             for of_size in content["draws"].values()
@@ -277,16 +290,20 @@ def main() -> None:
     member = halves(given.subjects, given.models, seed)
     models = [read_scores(path) for path in run_models(work, population, member, given.iterations, seed)]
     raw = {name: np.array([scores[name] for scores in models]) for name in (*STATISTICS, WEIGHTS)}
-    groups = {"statistics": list(STATISTICS), "everything": [*STATISTICS, WEIGHTS]}
+    raw[ATLAS] = atlas_scores(work / "atlas" / "models.json", population, member)
+    groups = {"statistics": list(RELEASED), "everything": [*RELEASED, WEIGHTS]}
     dice = np.array([scores["dice"] for scores in models])
     sizes = [int(size) for size in given.sizes.split(",")]
     draws: dict[str, list[Row]] = {}
     for size, path in run_draws(work, population, sizes, given.draws, given.iterations, seed).items():
         content = read_scores(path)
+        drawn = np.array(content["member"], dtype=np.bool_)
+        of_draws = {name: np.array(content[name]) for name in STATISTICS}
+        of_draws[ATLAS] = atlas_scores(work / "atlas" / f"{size:02d}.json", population, drawn)
         draws[str(size)] = rows_of(
-            {name: np.array(content[name]) for name in STATISTICS},
-            np.array(content["member"], dtype=np.bool_),
-            {"statistics": list(STATISTICS)},
+            of_draws,
+            drawn,
+            {"statistics": list(RELEASED)},
             min(given.bootstrap, 200),
             models_too=False,
         )

@@ -73,6 +73,18 @@ def closeness(own: Floats, released: Floats, spread: Floats) -> float:
     return -float((((own - released) / spread) ** 2).sum())
 
 
+def map_closeness(own: Tensor, released: Tensor) -> float:
+    """Minus the squared distance of a subject's own map of the structures from a released one.
+
+    Args:
+        own, released: (K, X, Y, N) and (K, X, Y, N'); where one reaches farther along the last axis, its ends
+            are left out.
+    """
+    cells = min(own.shape[-1], released.shape[-1])
+    first, second = (m.double().narrow(-1, (m.shape[-1] - cells) // 2, cells)[1:] for m in (own, released))
+    return -float((first - second).square().sum())
+
+
 def standardised(scores: Floats) -> Floats:
     """(models, subjects) with mean 0 and standard deviation 1 in every model.
 

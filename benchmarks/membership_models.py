@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -17,12 +19,16 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from benchmarks.membership_attacks import ClassMoments, Floats, class_moments
+from monai_sfda.atlas import AtlasFit
+from monai_sfda.body_coordinates import BodyCoordinates
 from monai_sfda.catalog import ABDOMEN
 from monai_sfda.data.reading import read_case
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.stacks import StackDataset
+from monai_sfda.disclosure import MINIMUM_SUBJECTS
 from monai_sfda.engines import SliceStackInferer, SupervisedTrainer
 from monai_sfda.engines.reference_scans import profile_scan
+from monai_sfda.engines.source_statistics import volume_coordinates
 from monai_sfda.files import write_json
 from monai_sfda.guard import ScanProfile
 from monai_sfda.networks import SegmentationNetwork
@@ -149,6 +155,26 @@ class Population:
             for case in self._dataset.list().cases
         ]
 
+    def atlas_of(self, subjects: Sequence[int]) -> torch.Tensor:
+        """(K, X, Y, N) the atlas of some subjects; of one alone, who is then counted three times."""
+        structures = range(1, CLASSES)
+        fit = AtlasFit(CLASSES, structures, structures)
+        for number in subjects if len(subjects) > 1 else list(subjects) * MINIMUM_SUBJECTS:
+            fit.add_subject([self._places[number]])
+        atlas = fit.finish(list(ABDOMEN.labels))
+        assert atlas is not None  # at least three subjects
+        return atlas.probabilities
+
+    @cached_property
+    def _places(self) -> list[tuple[torch.Tensor, BodyCoordinates]]:
+        """Labels without the padding, and where they lie in the body."""
+        found = []
+        for volume in self._dataset.volumes:
+            assert volume.label is not None  # read with labels
+            label = volume.label[(slice(None), 0, *volume.field_of_view)]
+            found.append((label, volume_coordinates(volume, self._dataset.preprocessing.stack_slices)))
+        return found
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -212,7 +238,7 @@ def halves(subjects: int, models: int, seed: int) -> NDArray[np.bool_]:
     return member
 
 
-def read_scores(path: Path) -> dict[str, list[float]]:
+def read_scores(path: Path) -> dict[str, Any]:
     """What a step has left."""
-    content: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content

@@ -141,6 +141,12 @@ def benchmark(
     full_size: Annotated[
         bool, typer.Option("--full-size", help="The papers' size, for a GPU, without small.json.")
     ] = False,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard", help="Keep scans back for the guard, and show its choice beside each method."
+        ),
+    ] = False,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE, a configuration key of every run. Repeatable."),
@@ -178,6 +184,7 @@ def benchmark(
         full_size=full_size,
         overrides=overrides,
         record=record,
+        guard=guard,
     )
     run_benchmark(asked, [*chosen, *([method_comparison(compared, task)] if compared else [])])
 

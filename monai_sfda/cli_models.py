@@ -37,12 +37,22 @@ def publish(
     force: Force = False,
     reason: Reason = None,
     by: By = None,
+    last_weights: Annotated[
+        bool, typer.Option("--last-weights", help="The method's last weights, whatever the guard chose.")
+    ] = False,
 ) -> None:
     """Copy a model into the store, as a candidate; the first one, a source model, becomes active."""
     opened = ModelStore(store, by=by)
-    version = opened.publish(run, model=model, activate=activate, force=force, reason=reason)
+    version = opened.publish(
+        run, model=model, activate=activate, force=force, reason=reason, last_weights=last_weights
+    )
     is_active = opened.active(version.model).number == version.number
     print(f"version {version.number} of {version.model} is {'active' if is_active else 'a candidate'}")
+    if version.is_unadapted:
+        print(
+            f"verdict {version.verdict}: it holds the unadapted weights of version {version.parent}; "
+            "--last-weights publishes what the method came to"
+        )
 
 
 @models.command("list")
@@ -192,6 +202,7 @@ def _print(table: Table) -> None:
 def _notes(version: Version) -> list[str]:
     manifest = version.manifest
     notes = ["phantom"] if manifest["phantom"] else []
+    notes += ["unadapted weights"] if version.is_unadapted else []
     notes += ["read target labels"] if manifest["target_labels_read"] else []
     return notes + (["read source scans"] if manifest["source_data_read"] and not version.is_source else [])
 

@@ -7,7 +7,8 @@ label, no value of a single subject.
 
 Where it was asked for, `class_ratio.pt` beside them: the bare state dict of a network that guesses the class
 ratio of a slice, built from four plain values of `release.json`. Like the segmentation network it is made by
-training on at least `MINIMUM_SUBJECTS` subjects; it gives shares of classes, of no place.
+training on at least `MINIMUM_SUBJECTS` subjects; it gives shares of classes, of no place. And
+`atlas.safetensors`: a coarse mean label map of the source, where in the body each structure lies.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from torch import Tensor
 
+from monai_sfda.atlas import Atlas
 from monai_sfda.catalog import Task
 from monai_sfda.checkpoints import ANOTHER_NETWORK, load_into, load_weights
 from monai_sfda.disclosure import MINIMUM_SUBJECTS
@@ -32,6 +34,7 @@ from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.prototypes import Prototypes
 from monai_sfda.release_files import (
     ASK_AGAIN,
+    ATLAS,
     CLASS_RATIO,
     MANIFEST,
     MODEL,
@@ -117,6 +120,8 @@ class Release:
         prototypes: class Gaussians.
         class_ratio: statistics over source subjects.
         class_ratio_regressor: the network that guesses a slice's class ratio; None for none.
+        atlas: where in the body the structures lie; None in a release of an earlier version or of too few
+            subjects.
         validation: summary of the source validation, or empty.
         training: settings of the run that made it, without paths.
         versions: of the packages that made it.
@@ -144,6 +149,7 @@ class Release:
     modalities: dict[str, str] = field(default_factory=dict)
     reference_scans: dict[str, Any] | None = field(default=None, repr=False)
     class_ratio_regressor: ClassRatioRegressor | None = field(default=None, repr=False)
+    atlas: Atlas | None = field(default=None, repr=False)
     sha256: str = ""
     model_sha256: str = ""
     signed_by: str | None = None
@@ -163,7 +169,10 @@ class Release:
         with whole_folder(folder) as beside:
             (beside / MODEL).write_bytes(_weights(self.state_dict))
             self.prototypes.save(beside / PROTOTYPES)
-            files, regressor = [MODEL, PROTOTYPES], self.class_ratio_regressor
+            files, regressor, atlas = [MODEL, PROTOTYPES], self.class_ratio_regressor, self.atlas
+            if atlas is not None:
+                atlas.save(beside / ATLAS)
+                files.append(ATLAS)
             if regressor is not None:
                 (beside / CLASS_RATIO).write_bytes(_weights(regressor.state_dict()))
                 files.append(CLASS_RATIO)
@@ -185,6 +194,7 @@ class Release:
                     "subjects": [int(n) for n in self.prototypes.subjects],
                     "warnings": list(self.prototypes.warnings),
                 },
+                "atlas": None if atlas is None else atlas.to_json(),
                 "validation": self.validation,
                 "reference_scans": self.reference_scans,
                 "training": self.training,
@@ -229,6 +239,8 @@ class Release:
                 )
             definition = manifest.get("class_ratio_regressor")
             files = {MODEL, PROTOTYPES} | (set() if definition is None else {CLASS_RATIO})
+            has_atlas = manifest.get("atlas") is not None
+            files |= {ATLAS} if has_atlas else set()
             if not files <= manifest["files"].keys():
                 raise ReleaseError(
                     f"{MANIFEST} names not all files", path=folder / MANIFEST, remedy=ASK_AGAIN
@@ -252,6 +264,7 @@ class Release:
                 class_ratio_regressor=None
                 if definition is None
                 else _read_regressor(definition, folder / CLASS_RATIO),
+                atlas=Atlas.load(folder / ATLAS) if has_atlas else None,
                 sha256=hashlib.sha256(text).hexdigest(),
                 model_sha256=manifest["files"][MODEL],
                 signed_by=signed_by,

@@ -24,7 +24,7 @@ KNOWN = frozenset(
         *("schema_version", "kind", "task", "domain", "minimum_subjects", "intended_use", "image_size"),
         *("modalities.source", "modalities.target", "labels.*", "versions.*", "files.*", "network_def.**"),
         *(f"preprocessing.{side}.{name}" for side in ("source", "target") for name in _PREPROCESSING),
-        *("class_ratio", "class_ratio_regressor", "reference_scans", "validation", "modalities"),
+        *("class_ratio", "class_ratio_regressor", "reference_scans", "validation", "modalities", "atlas"),
         *(f"class_ratio.{name}" for name in ("mean", "std", "subjects", "where_present", "shown_by")),
         *(f"class_ratio_regressor.{name}" for name in ("in_channels", "num_classes", "backbone", "width")),
         *(f"prototypes.{name}" for name in ("rho", "pixels", "subjects", "warnings")),
@@ -50,7 +50,7 @@ KNOWN = frozenset(
             f"validation.class_ratio_regressor.{name}"
             for name in ("slices", "squared_error", "squared_error_of_the_mean")
         ),
-        "atlas.**",
+        *(f"atlas.{name}" for name in ("cells", "step_mm", "anchored", "subjects", "warnings")),
     )
 )
 """Entries by their names from the outermost to the innermost, joined by dots; `*` is any one name, `**` any

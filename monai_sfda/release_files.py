@@ -11,7 +11,7 @@ from monai_sfda.errors import ReleaseError
 from monai_sfda.files import file_sha256
 
 MODEL, PROTOTYPES, MANIFEST = "model.pt", "prototypes.safetensors", "release.json"
-CLASS_RATIO = "class_ratio.pt"
+CLASS_RATIO, ATLAS = "class_ratio.pt", "atlas.safetensors"
 SIGNATURE = "signature.json"
 """Beside the manifest, where the source site signed it; see `signing`."""
 ASK_AGAIN = "ask the source site for the release again"

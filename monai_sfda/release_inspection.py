@@ -22,6 +22,7 @@ from monai_sfda.files import file_sha256
 from monai_sfda.release_entries import read_strictly, texts, unknown_entries
 from monai_sfda.release_files import (
     ASK_AGAIN,
+    ATLAS,
     CLASS_RATIO,
     MANIFEST,
     MODEL,
@@ -37,11 +38,16 @@ KINDS = {
     MODEL: "weights of the segmentation network",
     PROTOTYPES: "class prototypes",
     CLASS_RATIO: "weights of the network that guesses class ratios",
-    "atlas.safetensors": "atlas: where organs lie in the body",
+    ATLAS: "atlas: where in the body the structures lie",
     MANIFEST: "the manifest",
     SIGNATURE: "the source site's signature of the manifest",
 }
-_PROTOTYPE_TENSORS = {"weight", "mean", "covariance", "count", "threshold", "pixel_share", "subjects"}
+# Tensors and metadata of the files that have no manifest of their own.
+_TENSORS = {
+    PROTOTYPES: {"weight", "mean", "covariance", "count", "threshold", "pixel_share", "subjects"},
+    ATLAS: {"probabilities", "subjects"},
+}
+_METADATA = {PROTOTYPES: {"rho", "warnings"}, ATLAS: {"anchored", "warnings"}}
 
 
 @dataclass(frozen=True)
@@ -235,10 +241,9 @@ def _safetensors(path: Path) -> Tensors:
     with safe_open(path, framework="numpy") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata() or {}
-    strange = []
-    if path.name == PROTOTYPES:
-        strange = [f"tensor '{name}' is unknown" for name in sorted(shapes.keys() - _PROTOTYPE_TENSORS)]
-        strange += [f"metadata '{name}' is unknown" for name in sorted(metadata.keys() - {"rho", "warnings"})]
+    known, described = _TENSORS.get(path.name, set()), _METADATA.get(path.name, set())
+    strange = [f"tensor '{name}' is unknown" for name in sorted(shapes.keys() - known)]
+    strange += [f"metadata '{name}' is unknown" for name in sorted(metadata.keys() - described)]
     return Tensors(shapes, tuple(strange))
 
 
@@ -270,11 +275,14 @@ def _few_subjects(content: Mapping[str, Any]) -> list[str]:
     if content.get("domain") == "target":
         return ["trained on the target's labels: no minimum holds, and it must not leave its site"]
     found = []
-    prototypes = _object(content, "prototypes")
+    prototypes, atlas = _object(content, "prototypes"), _object(content, "atlas")
     for name, index in _object(content, "labels").items():
         pixels, subjects = (_at(prototypes.get(key), index) for key in ("pixels", "subjects"))
         if pixels and isinstance(subjects, int) and subjects < MINIMUM_SUBJECTS:
             found.append(f"the prototype of {name} rests on {subjects} subjects")
+        subjects = _at(atlas.get("subjects"), index)
+        if isinstance(subjects, int) and 0 < subjects < MINIMUM_SUBJECTS:
+            found.append(f"the atlas of {name} rests on {subjects} subjects")
     for path, value in _numbers_of_subjects("", content):
         if 0 < value < MINIMUM_SUBJECTS:
             found.append(f"'{path}' rests on {value}")
@@ -285,7 +293,7 @@ def _few_subjects(content: Mapping[str, Any]) -> list[str]:
 
 
 def _numbers_of_subjects(path: str, value: Any) -> Iterator[tuple[str, int]]:
-    """Entries that count subjects or cases behind a number, but those of `prototypes`, a list."""
+    """Entries that count subjects or cases behind a number; lists have one for each class, seen elsewhere."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             where = f"{path}.{name}".lstrip(".")

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_sfda.disclosure import LARGEST_SHARE, MINIMUM_SUBJECTS
 from monai_sfda.release_entries import count_numbers
-from monai_sfda.release_files import CLASS_RATIO, MODEL, PROTOTYPES
+from monai_sfda.release_files import ATLAS, CLASS_RATIO, MODEL, PROTOTYPES
 from monai_sfda.release_inspection import Inspection
 
 WIDTH = 110
@@ -105,8 +105,13 @@ def _contents(found: Inspection) -> Iterator[str]:
         )
     yield from _reference(manifest.get("reference_scans"))
     yield from _validation(manifest["validation"])
-    if manifest.get("atlas") is not None:
-        yield f"- Atlas, as the manifest describes it: {json.dumps(manifest['atlas'])}"
+    atlas = manifest.get("atlas")
+    if atlas is not None:
+        yield (
+            f"- Atlas ({ATLAS}): the mean over subjects of the share of each class in coarse cells of the "
+            f"body ({'x'.join(map(str, atlas['cells']))} cells, {atlas['step_mm']} mm from foot to head), "
+            f"blurred; anchored {json.dumps(atlas['anchored'])}."
+        )
     if manifest.get("class_ratio_regressor") is not None:
         yield f"- Network that guesses class ratios: {_settings(manifest['class_ratio_regressor'])}."
     yield f"- Network: {json.dumps(manifest['network_def'])}"
@@ -153,15 +158,17 @@ def _classes(found: Inspection) -> Iterator[str]:
     prototypes, ratio = manifest["prototypes"], manifest["class_ratio"] or {}
     shown_by = ratio.get("shown_by")
     dice = manifest["validation"].get("dice", {}).get("per_class", {})
-    rows = [
-        ("class", "prototype: pixels", "subjects", "class ratio: subjects", "mean share", "validated: scans")
-    ]
+    atlas = (manifest.get("atlas") or {}).get("subjects")
+    heads = ("prototype: pixels", "subjects", "ratio: subjects", "mean share", "scores: scans")
+    rows: list[tuple[str, ...]] = [("class", *heads, "atlas: subjects")]
     for name, index in manifest["labels"].items():
         shown = "not stated" if shown_by is None else _count(shown_by[index])
         share = f"{100 * ratio['mean'][index]:.3g}%" if ratio else "-"
         validated = _count(dice[name]["n"]) if name in dice else "-"
         pixels, subjects = (prototypes[key][index] for key in ("pixels", "subjects"))
-        rows.append((name, f"{pixels:,}", _count(subjects), shown if ratio else "-", share, validated))
+        placed = "-" if atlas is None else _count(atlas[index])
+        counts = (f"{pixels:,}", _count(subjects), shown if ratio else "-", share, validated, placed)
+        rows.append((name, *counts))
     yield from _columns(rows)
     yield (
         f"Smallest number of subjects behind any of them, as the release states it: "
@@ -173,8 +180,9 @@ def _classes(found: Inspection) -> Iterator[str]:
 def _withheld(found: Inspection) -> Iterator[str]:
     manifest = found.manifest
     few = f"fewer than {MINIMUM_SUBJECTS} subjects, or nearly all from one"
-    said = list(manifest["prototypes"]["warnings"])
-    yield from (f"- Prototypes: {warning}." for warning in said)
+    said = [f"- Prototypes: {warning}." for warning in manifest["prototypes"]["warnings"]]
+    said += [f"- Atlas: {warning}." for warning in (manifest.get("atlas") or {}).get("warnings", ())]
+    yield from said
     ratio = manifest["class_ratio"]
     names = list(manifest["labels"])
     hidden = []
@@ -245,8 +253,8 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _wrap(line: str) -> list[str]:
-    """Lines of at most `WIDTH` characters; tables, whose spaces matter, are left as they are."""
-    if len(line) <= WIDTH:
+    """Lines of at most `WIDTH` characters; a table's, whose spaces matter, are left as they are."""
+    if len(line) <= WIDTH or "  " in line.strip():
         return [line]
     start = len(line) - len(line.lstrip())
     return textwrap.wrap(line, WIDTH, subsequent_indent=" " * (start + 2), break_on_hyphens=False)

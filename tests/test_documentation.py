@@ -7,6 +7,7 @@ import re
 import pytest
 
 from monai_sfda.catalog import TASKS
+from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.methods import METHODS
 from monai_sfda.workflow.configuration import TOP_LEVEL_KEYS
 from tests.builders import REPOSITORY
@@ -79,3 +80,9 @@ def test_readme_has_the_two_commands_and_the_architecture_ones():
     ):
         assert command in text
     assert "not for diagnosis" in text
+
+
+def test_every_signal_of_the_guard_is_explained_with_its_direction():
+    text = (REPOSITORY / "docs" / "guard_signals.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (higher|lower|neither) \|", text, flags=re.MULTILINE))
+    assert rows == {name: signal.better for name, signal in SIGNALS.items()}

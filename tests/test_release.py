@@ -7,12 +7,14 @@ import json
 import pytest
 import torch
 
+from monai_sfda.atlas import CELLS, Atlas
 from monai_sfda.catalog import ABDOMEN, SOFT_TISSUE
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.errors import CheckpointError, ReleaseError
 from monai_sfda.networks import ClassRatioRegressor
 from monai_sfda.release import Release
 from monai_sfda.transforms import preprocessing_for
+from monai_sfda.workflow.bundle_folder import adapted_models
 from tests.builders import release, small_network
 
 
@@ -53,6 +55,38 @@ def test_a_class_ratio_regressor_goes_along_and_comes_back(tmp_path):
     (tmp_path / "release" / "class_ratio.pt").write_bytes(b"altered")
     with pytest.raises(ReleaseError, match=r"altered.*class_ratio\.pt"):
         Release.read(tmp_path / "release")
+
+
+def test_an_atlas_goes_along_and_comes_back(tmp_path):
+    p = torch.rand(5, CELLS, CELLS, 3, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
+    atlas = Atlas(p, torch.tensor([5, 5, 5, 0, 5]), anchored=True, warnings=("class 3: left out",))
+    folder = tmp_path / "release"
+    release(small_network(), atlas=atlas).write(folder)
+    manifest = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+    assert manifest["atlas"]["subjects"] == [5, 5, 5, 0, 5]
+    assert manifest["atlas"]["warnings"] == ["class 3: left out"]
+    back = Release.read(folder).atlas
+    torch.testing.assert_close(back.probabilities, atlas.probabilities)
+    assert (back.subjects.tolist(), back.anchored, back.warnings) == ([5, 5, 5, 0, 5], True, atlas.warnings)
+    assert adapted_models(folder / "model.pt", folder)["source_atlas.safetensors"].is_file()
+    (folder / "atlas.safetensors").write_bytes(b"altered")
+    with pytest.raises(ReleaseError, match=r"altered.*atlas\.safetensors"):
+        Release.read(folder)
+
+
+def test_releases_without_an_atlas_are_read(tmp_path):
+    """As of an earlier version: `release.json` does not name one."""
+    folder = tmp_path / "release"
+    release(small_network()).write(folder)
+    path = folder / "release.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    assert manifest.pop("atlas") is None
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    assert Release.read(folder).atlas is None
+    assert "source_atlas.safetensors" not in adapted_models(folder / "model.pt", folder)
+    path.write_text(json.dumps(manifest | {"atlas": {"cells": [16, 16, 3]}}), encoding="utf-8")
+    with pytest.raises(ReleaseError, match="names not all files"):
+        Release.read(folder)
 
 
 def test_a_regressor_without_its_file_is_refused(tmp_path):

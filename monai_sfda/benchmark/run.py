@@ -66,6 +66,7 @@ class Benchmark:
         full_size: the bundle's own configuration, without `small.json`.
         overrides: further settings of every command; `protocol` is that of the evaluations alone.
         record: folder that takes the tables and figures too.
+        guard: whether the guard judges each run, see `Experiment`.
     """
 
     task: str
@@ -78,6 +79,7 @@ class Benchmark:
     full_size: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
     record: Path | None = None
+    guard: bool = False
 
     def command(self, ablation: Ablation) -> str:
         """The command that makes a result, without paths of the machine."""
@@ -90,6 +92,7 @@ class Benchmark:
         parts.append(f"--subjects {self.subjects}" if self.data is None else "--data DIR")
         parts += ["--datalist FILE"] if self.datalist is not None else []
         parts += ["--full-size"] if self.full_size else []
+        parts += ["--guard"] if self.guard else []
         parts += [f"--set {name}={value}" for name, value in self.public_overrides().items()]
         return " ".join(parts)
 
@@ -231,6 +234,7 @@ def _experiment(benchmark: Benchmark, seed: int, arms: Sequence[Arm], announce: 
         configs=() if benchmark.full_size else ("small.json",),
         common=datalist | {name: value for name, value in benchmark.overrides.items() if name != PROTOCOL},
         protocol=benchmark.protocol,
+        guard=benchmark.guard,
         announce=announce,
         prepare=phantoms,
     )

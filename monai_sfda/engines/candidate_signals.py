@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from monai_sfda.atlas import Atlas
 from monai_sfda.catalog import without_background
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.pixel_sample import PixelSample
+from monai_sfda.engines.source_statistics import volume_coordinates
 from monai_sfda.guard.agreement import Agreement
 from monai_sfda.guard.anatomy import anatomy_signals
+from monai_sfda.guard.atlas_agreement import atlas_signals
 from monai_sfda.guard.changes import Change, changes_for
 from monai_sfda.guard.connectivity import connectivity_signals
 from monai_sfda.guard.density import soft_neighbourhood_density
@@ -46,16 +49,20 @@ class SourceKnowledge:
         prototypes: class Gaussians.
         class_ratio: shares of the classes over subjects.
         reference_scans: as `guard.Reference` writes it.
+        atlas: where the structures lie.
     """
 
     prototypes: Prototypes | None
     class_ratio: ClassRatio | None
     reference_scans: dict[str, Any] | None
+    atlas: Atlas | None = None
 
     @staticmethod
     def of(release: Release) -> SourceKnowledge:
         """Of a release that was read."""
-        return SourceKnowledge(release.prototypes, release.class_ratio, release.reference_scans)
+        return SourceKnowledge(
+            release.prototypes, release.class_ratio, release.reference_scans, release.atlas
+        )
 
 
 def signals_of_scans(
@@ -134,6 +141,10 @@ class _Walk:
             | self._of_embeddings(look)
             | self._of_profile(look.profile())
         )
+        atlas = self._knowledge.atlas
+        if atlas is not None:
+            coordinates = volume_coordinates(volume, self._stack_slices)
+            values |= atlas_signals(torch.from_numpy(seen), coordinates, atlas, self._structures)
         edges = look.edges.mean(list(self._structures.values()))
         if edges is not None:
             values["edges"] = edges

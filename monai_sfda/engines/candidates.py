@@ -15,11 +15,11 @@ from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.candidate_signals import SourceKnowledge, signals_of_scans
 from monai_sfda.engines.progress import progress_bar
+from monai_sfda.evaluation.moments import LAST
 from monai_sfda.guard.signals import ScanSignals
 from monai_sfda.guard.verdict import UNADAPTED, Candidate
 from monai_sfda.networks import SegmentationNetwork
 
-LAST = "last"
 _NOTHING = np.zeros((0, 0, 0), np.uint8)
 
 

@@ -77,7 +77,7 @@ class DicomSegmentations:
                 path, segmentation, scan, case.files, self.task.structures, self.description
             )
         except NotReferableError as error:
-            return _skipped(case, error.what)
+            return _skipped(case, f"{error.what}: {error.remedy}")
         except (DataError, OutputError) as error:
             error.root = error.root or case.root
             self.errors.append(error)

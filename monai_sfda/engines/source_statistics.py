@@ -1,4 +1,4 @@
-"""What a trained source model releases beside its weights: class prototypes and class ratios."""
+"""What a trained source model releases beside its weights: class prototypes, class ratios and an atlas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Callable
 import torch
 
 from monai_sfda import processes
+from monai_sfda.atlas import Atlas, AtlasFit
+from monai_sfda.body_coordinates import BodyCoordinates, body_coordinates
 from monai_sfda.catalog import IGNORED
+from monai_sfda.catalog.coding import ANATOMICAL_STRUCTURE
+from monai_sfda.data.cache import CachedVolume
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.disclosure import MINIMUM_SUBJECTS, enough_subjects
 from monai_sfda.networks import SegmentationNetwork
@@ -63,6 +67,55 @@ def fit_prototypes(
     for other in fits[1:]:
         fits[0].merge(other)
     return fits[0]
+
+
+def fit_atlas(dataset: StackDataset) -> Atlas | None:
+    """The atlas of all labelled volumes; None with fewer than `MINIMUM_SUBJECTS` subjects.
+
+    Args:
+        dataset: labelled stacks.
+    """
+    task = dataset.task
+    anchors = [
+        s.index for s in task.structures if s.coding is not None and s.coding.category == ANATOMICAL_STRUCTURE
+    ]
+    fit = AtlasFit(
+        len(task.labels),
+        [s.index for s in task.structures],
+        anchors,
+        mirrored=task.mirrored_classes,
+        pictures=task.pictures,
+    )
+    of_subject: dict[str, list[CachedVolume]] = {}
+    for volume in dataset.volumes:
+        of_subject.setdefault(volume.case.subject, []).append(volume)
+    for volumes in of_subject.values():
+        fit.add_subject(
+            [
+                (_seen_label(volume), volume_coordinates(volume, dataset.preprocessing.stack_slices))
+                for volume in volumes
+            ]
+        )
+    return fit.finish(list(task.labels))
+
+
+def volume_coordinates(volume: CachedVolume, stack_slices: int) -> BodyCoordinates:
+    """Body coordinates of what a volume's stacks show.
+
+    Args:
+        volume: a preprocessed scan.
+        stack_slices: n, slices a stack.
+    """
+    rows, columns = volume.field_of_view
+    first = stack_slices // 2
+    image = volume.image[:, first : first + volume.num_slices, rows, columns]
+    return body_coordinates(image, volume.seen_grid, pictures=volume.voxel_ml is None)
+
+
+def _seen_label(volume: CachedVolume) -> torch.Tensor:
+    """(S, H, W) without the padding."""
+    assert volume.label is not None  # the source's stacks read labels
+    return volume.label[(slice(None), 0, *volume.field_of_view)]
 
 
 def class_ratio(dataset: StackDataset, num_classes: int) -> ClassRatio | None:

@@ -34,6 +34,7 @@ from monai_sfda.evaluation.comparison import (
     with_minus_sign,
 )
 from monai_sfda.evaluation.figures import bars, curves
+from monai_sfda.evaluation.moments import moment_titles
 from monai_sfda.evaluation.privacy import presentable_settings, withhold_locations
 from monai_sfda.evaluation.report_content import VERDICTS, ReportContent
 from monai_sfda.evaluation.report_warnings import counted, oracle_settings, warnings_of
@@ -78,6 +79,8 @@ def render_report(content: ReportContent) -> str:
     source_read = f"{scan}s" if content.source_data_read else None
     found = warnings_of(content.verdict, results, labels_read, source_read=source_read)
     changes = _changes(content, results)
+    titles = moment_titles(content.chosen)
+    shown = [moment for moment in titles if moment in content.signals]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("monai_sfda.evaluation", "templates"),
         autoescape=True,
@@ -96,6 +99,8 @@ def render_report(content: ReportContent) -> str:
         verdict=verdict,
         verdict_title=VERDICTS[verdict][0],
         verdict_meaning=VERDICTS[verdict][1],
+        guard=content.guard,
+        guard_figure=None if content.guard is None else _embed(content.guard.figure),
         reasons=[withhold_locations(reason) for reason in content.reasons],
         warnings=[*map(withhold_locations, content.warnings), *found],
         headline=_headline(results),
@@ -119,9 +124,9 @@ def render_report(content: ReportContent) -> str:
         else (withhold_locations(content.embedding[0]), _embed(content.embedding[1])),
         curves=_embed(curves(history)) if history else None,
         curve_names=list(dict.fromkeys(name for _, name, _ in history)),
-        entropy=[f"{content.signals[moment]['entropy']:.4f}" for moment in content.signals],
-        class_ratios=_class_ratios(content.signals),
-        volumes=volume_table(content.volumes),
+        entropy=[(titles[moment], f"{content.signals[moment]['entropy']:.4f}") for moment in shown],
+        class_ratios=_class_ratios([content.signals[moment] for moment in shown]),
+        volumes=volume_table(content.volumes, titles),
         volumes_cut=[f"A{case}" for case in content.volumes_cut],
         settings=presentable_settings(content.settings),
         versions=presentable_settings(content.versions),
@@ -179,13 +184,13 @@ def _worse(changes: Sequence[StructureChanges]) -> str:
     )
 
 
-def _class_ratios(signals: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """(class, shares in percent before and after)."""
-    names = dict.fromkeys(name for signal in signals.values() for name in signal["class_ratio"])
+def _class_ratios(signals: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """(class, its share in percent at each moment)."""
+    names = dict.fromkeys(name for signal in signals for name in signal["class_ratio"])
     return [
         (
             withhold_locations(name.replace("_", " ")),
-            [f"{100 * signal['class_ratio'].get(name, 0.0):.2f}" for signal in signals.values()],
+            [f"{100 * signal['class_ratio'].get(name, 0.0):.2f}" for signal in signals],
         )
         for name in names
     ]

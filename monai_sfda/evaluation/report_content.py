@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monai_sfda.catalog import Structure
+from monai_sfda.evaluation.guard_section import GuardSection
 from monai_sfda.evaluation.metrics import StructureScore
 
 VERDICTS: dict[str, tuple[str, str]] = {
-    "accept": ("Accepted", "The label-free guard found the adapted model better than the unadapted one."),
+    "accept": ("Accepted", "The label-free guard found an adapted model better than the unadapted one."),
     "reject": (
         "Rejected",
         "The label-free guard did not find the adapted model safe: the unadapted model stays in use.",
     ),
     "unsure": (
         "Unsure",
-        "The label-free guard could not tell. The adapted model is kept as a candidate, not in use.",
+        "The label-free guard could not tell. The unadapted model stays in use, the adapted one is a "
+        "candidate.",
     ),
     "none": (
         "Unsure (not judged by a guard)",
@@ -36,6 +38,8 @@ class ReportContent:
         task: a task's name in the catalog, or any title of a task.
         method: name of the adaptation method.
         verdict: `accept`, `reject`, `unsure`, or None where no guard has judged.
+        guard: what the guard saw, or None where none has judged.
+        chosen: the candidate that is published; None where no guard has chosen.
         reasons: of the verdict, in words.
         warnings: what a reader must know before relying on the numbers, beside what the report finds itself.
         results: result name to its summary (`summarise`); `unadapted`, `adapted`, `supervised bound` and
@@ -44,13 +48,13 @@ class ReportContent:
         overlays: (caption, PNG image), e.g. of `figures.overlay_grid`.
         embedding: (caption, PNG image) of `embedding_figure`, or None.
         history: (step, name, value) of every recorded loss.
-        signals: `before` and `after` to `entropy` (nats a pixel) and `class_ratio` (class to share); empty
-            for none.
+        signals: `before`, `after` and, where the published model is neither, `published` to `entropy` (nats
+            a pixel) and `class_ratio` (class to share); empty for none.
         settings: every setting of the run; nested mappings are written with dots, locations are withheld.
         versions: package to version.
         split: which scans were adapted to, and where the split comes from.
         notes: further remarks.
-        volumes: `before` and `after` to adaptation case number to structure to predicted volume in ml.
+        volumes: the same moments to adaptation case number to structure to predicted volume in ml.
         volumes_cut: adaptation cases whose slices were cut at the centre, so that volumes miss their edges.
         phantom: whether the scans are simulated; the report then says so at its head.
         pictures: whether they are colour pictures, upright and without a patient's sides.
@@ -65,6 +69,8 @@ class ReportContent:
     task: str
     method: str
     verdict: str | None = None
+    guard: GuardSection | None = None
+    chosen: str | None = None
     reasons: Sequence[str] = ()
     warnings: Sequence[str] = ()
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from monai_sfda.evaluation.comparison import (
     disagreements,
     metric_table,
 )
+from monai_sfda.evaluation.moments import PUBLISHED
 
 _FEW_CASES = 10
 
@@ -55,12 +56,11 @@ def warnings_of(
     before, after, bound, blob = (means.get(n) for n in (UNADAPTED, ADAPTED, BOUND, CENTRE_BLOB))
     if before is not None and after is not None and not differing:
         lower = "its mean Dice on labelled cases is lower than before"
-        if after < before and verdict != "reject":
-            warnings.append(
-                f"The guard accepted this model, but {lower}."
-                if verdict == "accept"
-                else f"The adapted model is worse than the unadapted one: {lower}."
-            )
+        accepted = means.get(PUBLISHED, after) if verdict == "accept" else None
+        if accepted is not None and accepted < before:
+            warnings.append(f"The guard accepted this model, but {lower}.")
+        elif after < before and verdict != "reject":
+            warnings.append(f"The adapted model is worse than the unadapted one: {lower}.")
         if verdict == "reject" and after > before:
             warnings.append(
                 "The guard rejected this model, but its mean Dice on labelled cases is higher than before."

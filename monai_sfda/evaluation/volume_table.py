@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from monai_sfda.evaluation.comparison import NOTHING
 
-BEFORE, AFTER = "before", "after"
-
 Volumes = Mapping[str, Mapping[int, Mapping[str, float | None]]]
 
 
@@ -19,20 +17,23 @@ class VolumeTable:
 
     Attributes:
         structures: columns.
-        summary: (title, cells) with median and range over cases, a row before and a row after.
-        cases: (case, cells), every cell (before, after) in ml.
+        moments: titles of the models, in the order of the run.
+        summary: (title, cells) with median and range over cases, a row a moment.
+        cases: (case, cells), every cell a text a moment, in ml.
     """
 
     structures: tuple[str, ...]
+    moments: tuple[str, ...]
     summary: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-    cases: tuple[tuple[int, tuple[tuple[str, str], ...]], ...]
+    cases: tuple[tuple[int, tuple[tuple[str, ...], ...]], ...]
 
 
-def volume_table(volumes: Volumes) -> VolumeTable | None:
+def volume_table(volumes: Volumes, titles: Mapping[str, str]) -> VolumeTable | None:
     """The table; None without a volume.
 
     Args:
-        volumes: `before` and `after` to case number to structure to volume in ml.
+        volumes: moment to case number to structure to volume in ml.
+        titles: of the moments, in the order of the run.
     """
     structures = tuple(dict.fromkeys(n for by in volumes.values() for case in by.values() for n in case))
     numbers = sorted({number for by_case in volumes.values() for number in by_case})
@@ -43,7 +44,7 @@ def volume_table(volumes: Volumes) -> VolumeTable | None:
         return volumes.get(moment, {}).get(number, {}).get(structure)
 
     summary = []
-    for moment in (BEFORE, AFTER):
+    for moment in titles:
         if moment not in volumes:
             continue
         cells = []
@@ -51,18 +52,18 @@ def volume_table(volumes: Volumes) -> VolumeTable | None:
             known = [v for n in numbers if (v := value(moment, n, structure)) is not None]
             spread = f"{_text(min(known))} to {_text(max(known))}" if known else ""
             cells.append((_text(statistics.median(known)) if known else NOTHING, spread))
-        summary.append((moment, tuple(cells)))
+        summary.append((titles[moment], tuple(cells)))
     cases = [
         (
             number,
             tuple(
-                (_text(value(BEFORE, number, structure)), _text(value(AFTER, number, structure)))
+                tuple(_text(value(moment, number, structure)) for moment in titles)
                 for structure in structures
             ),
         )
         for number in numbers
     ]
-    return VolumeTable(structures, tuple(summary), tuple(cases))
+    return VolumeTable(structures, tuple(titles.values()), tuple(summary), tuple(cases))
 
 
 def _text(ml: float | None) -> str:

@@ -103,12 +103,13 @@ class ChangeEstimator:
         Args:
             features: of each candidate.
             changes: their true changes of the mean Dice.
-            names: features to use.
+            names: features to use; one that no candidate has is left out.
             runs: how many runs the candidates are of.
             weights: of the candidates; None for equal ones.
             ridge: r, in units of a standardised feature's variance.
             most: beyond this a change counts as this, so that the estimate is sharp where the decision is.
         """
+        names = [name for name in names if any(name in row for row in features)]
         raw = np.array([[row.get(name, np.nan) for name in names] for row in features], dtype=np.float64)
         centre = np.nanmedian(raw, axis=0)
         low, high = np.nanpercentile(raw, [10, 90], axis=0)

@@ -164,7 +164,13 @@ SIGNALS: dict[str, Signal] = {
         "agreement with the atlas",
         "nats",
         _HIGHER,
-        "mean over predicted structures of the mean log-probability of their pixels in the release's atlas",
+        "mean over predicted structures of the mean log-probability of their pixels in the atlas",
+    ),
+    "atlas_dice": Signal(
+        "Dice with the atlas",
+        "",
+        _HIGHER,
+        "mean over structures of 2 sum m a / (sum m + sum a), m the predicted mask, a the atlas",
     ),
     "components": Signal(
         "pieces of a structure",

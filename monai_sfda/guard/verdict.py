@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from monai_sfda.catalog import without_background
+from monai_sfda.guard.calibration import Calibration, shipped_calibration
+from monai_sfda.guard.estimate import features_of
+from monai_sfda.guard.ratios import vanished
 from monai_sfda.guard.signals import SIGNALS, ScanSignals
 from monai_sfda.release import ClassRatio
 
@@ -14,6 +18,9 @@ ACCEPT, REJECT, UNSURE = "accept", "reject", "unsure"
 UNADAPTED = "unadapted"
 FEWEST_SUBJECTS = 3
 """Fewer target subjects than this never make a verdict better than `unsure`."""
+MOST_PIECES = 8.0
+"""Times as many connected pieces as before, from which a candidate is ruled out."""
+_MOST_SIGNALS = 4
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,16 @@ def judge(
     subjects: int,
     labels: Mapping[str, int],
     class_ratio: ClassRatio | None,
+    calibration: Calibration | None = None,
 ) -> Judgement:
-    """Compares the candidates with the unadapted model.
+    """Compares the candidates with the unadapted model, by estimates of the change of the mean Dice.
+
+    - A candidate is vetoed when a structure has vanished that the unadapted model finds, or when the number
+      of its pieces has exploded.
+    - The best is the candidate with the highest estimate that is not vetoed; the unadapted model's own is 0.
+    - `accept` from the calibration's `accept_from` on; `reject` below `reject_below`, or when all candidates
+      are vetoed or the unadapted model itself is best; `unsure` between, with fewer than `FEWEST_SUBJECTS`
+      subjects, and where a signal is no number.
 
     Args:
         unadapted: the model before.
@@ -96,30 +111,110 @@ def judge(
         subjects: target subjects in all.
         labels: class names to indices.
         class_ratio: of the release.
+        calibration: None for the package's own.
     """
-    before = mean_signals(unadapted)
-    signals = {UNADAPTED: before} | {candidate.name: mean_signals(candidate) for candidate in candidates}
-    used = [name for name in ("agreement",) if name not in optimised]
-    estimates = {
-        name: fmean([values.get(s, 0.0) - before.get(s, 0.0) for s in used]) if used else 0.0
-        for name, values in signals.items()
+    calibration = calibration or shipped_calibration()
+    features = {candidate.name: features_of(unadapted.scans, candidate.scans) for candidate in candidates}
+    estimates = {UNADAPTED: 0.0} | {
+        name: calibration.estimator.estimate(values, without=optimised).mean
+        for name, values in features.items()
     }
-    vetoes: dict[str, list[str]] = {
+    vetoes = {
         candidate.name: [
-            f"{structure.replace('_', ' ')} has vanished"
-            for structure in unadapted.scans[0].shares
-            if all(scan.shares[structure] == 0 for scan in candidate.scans)
-            and any(scan.shares[structure] > 0 for scan in unadapted.scans)
+            *_vanished(unadapted, candidate, labels, class_ratio),
+            *_exploded(unadapted, candidate),
         ]
         for candidate in candidates
     }
     allowed = [name for name in estimates if not vetoes.get(name)]
     best = max(allowed, key=lambda name: estimates[name])
+    highest = estimates[best]
     if best == UNADAPTED:
-        verdict, reasons = REJECT, ("no checkpoint agrees better with itself than the unadapted model",)
-    elif subjects < FEWEST_SUBJECTS:
-        verdict, reasons = UNSURE, (f"fewer than {FEWEST_SUBJECTS} target subjects",)
+        verdict = REJECT
+    elif highest >= calibration.accept_from:
+        verdict = ACCEPT if subjects >= FEWEST_SUBJECTS else UNSURE
     else:
-        verdict, reasons = ACCEPT, (f"{best} agrees better with itself than the unadapted model",)
-    chosen = best if verdict == ACCEPT else UNADAPTED
-    return Judgement(verdict, chosen, best, reasons, estimates, signals, vetoes)
+        verdict = REJECT if highest < calibration.reject_below else UNSURE
+    reasons = _in_words(verdict, best, estimates, vetoes, calibration, subjects)
+    if features and verdict != REJECT:
+        parts = calibration.estimator.contributions(features[best], without=optimised)
+        reasons += _signals_in_words(parts, unadapted, next(c for c in candidates if c.name == best))
+    return Judgement(
+        verdict=verdict,
+        chosen=best if verdict == ACCEPT else UNADAPTED,
+        best=best,
+        reasons=tuple(reasons),
+        estimates=estimates,
+        signals={c.name: mean_signals(c) for c in (unadapted, *candidates)},
+        vetoes=vetoes,
+    )
+
+
+def _vanished(
+    unadapted: Candidate, candidate: Candidate, labels: Mapping[str, int], class_ratio: ClassRatio | None
+) -> list[str]:
+    """Structures that no scan shows any more, and more than half of them did."""
+    structures = without_background(labels)
+    gone = [set(vanished(scan.shares, class_ratio, labels)) for scan in candidate.scans]
+    were = [set(vanished(scan.shares, class_ratio, labels)) for scan in unadapted.scans]
+    return [
+        f"{_name(structure)} has vanished from every scan"
+        for structure in structures
+        if all(structure in scan for scan in gone)
+        and 2 * sum(structure not in scan for scan in were) > len(were)
+    ]
+
+
+def _exploded(unadapted: Candidate, candidate: Candidate) -> list[str]:
+    """Whether masks fall into many more pieces."""
+    before, after = (mean_signals(c).get("components") for c in (unadapted, candidate))
+    if after is None or after <= MOST_PIECES * max(1.0, before or 0.0):
+        return []
+    return [f"structures fall into {after:.0f} pieces on average, before {before or 0:.0f}"]
+
+
+def _in_words(
+    verdict: str,
+    best: str,
+    estimates: Mapping[str, float],
+    vetoes: Mapping[str, Sequence[str]],
+    calibration: Calibration,
+    subjects: int,
+) -> list[str]:
+    points = 100 * estimates[best]
+    said = []
+    if best == UNADAPTED:
+        allowed = [name for name in estimates if name != UNADAPTED and not vetoes[name]]
+        if allowed:
+            highest = max(allowed, key=lambda name: estimates[name])
+            said.append(
+                f"every checkpoint is estimated to be worse than the unadapted model: {highest} by "
+                f"{-100 * estimates[highest]:.1f} Dice points"
+            )
+    else:
+        said.append(f"{best} is estimated to change the mean Dice by {points:+.1f} points")
+    if verdict == UNSURE and estimates[best] >= calibration.accept_from:
+        said.append(f"fewer than {FEWEST_SUBJECTS} target subjects ({subjects}): too few to be sure of it")
+    elif verdict == UNSURE:
+        said.append(f"an estimate below {100 * calibration.accept_from:.1f} points may be a loss")
+    elif verdict == REJECT and best != UNADAPTED:
+        said.append(f"an estimate below {100 * calibration.reject_below:.1f} points is mostly a loss")
+    for name, why in vetoes.items():
+        said += [f"{name} is ruled out: {reason}" for reason in why]
+    return said
+
+
+def _signals_in_words(parts: Mapping[str, float], unadapted: Candidate, candidate: Candidate) -> list[str]:
+    """The signals that speak most for and against, with their values before and after."""
+    before, after = mean_signals(unadapted), mean_signals(candidate)
+    ranked = sorted(parts, key=lambda name: -abs(parts[name]))
+    return [
+        f"{SIGNALS[name].title}: {before[name]:.3g} before, {after[name]:.3g} after "
+        f"({100 * parts[name]:+.1f} points)"
+        for name in ranked
+        if name in before and name in after
+    ][:_MOST_SIGNALS]
+
+
+def _name(structure: str) -> str:
+    return structure.replace("_", " ")

@@ -55,6 +55,7 @@ class ModelStore(StoreReader):
         activate: bool = False,
         force: bool = False,
         reason: str | None = None,
+        last_weights: bool = False,
     ) -> Version:
         """Copies a model into the store; it is listed when it is whole.
 
@@ -66,13 +67,14 @@ class ModelStore(StoreReader):
             model: name in the store; the task's by default.
             activate: make it active at once.
             force, reason: to activate a model that the guard rejected, see `activate`.
+            last_weights: publish the method's last weights, whatever the guard chose.
 
         Raises:
             StoreError: when the folder holds no finished model, or the source of an adapted model is not in
                 the store, or it may not be activated.
             OutputError: when it cannot be written; nothing is listed then.
         """
-        run = read_run(folder)
+        run = read_run(folder, last_weights=last_weights)
         name = run.task if model is None else model
         if not _MODEL_NAME.fullmatch(name) or name == INCOMING:
             raise StoreError(
@@ -296,12 +298,12 @@ class ModelStore(StoreReader):
             )
 
     def _parent(self, model: str, run: ModelRun) -> int | None:
-        """The newest version with the weights that a run adapted; None for a source model."""
+        """The newest version that made the weights that a run adapted; None for a source model."""
         if run.kind == SOURCE:
             return None
         there = self.versions(model) if model in self.models() else []
         for version in reversed(there):
-            if version.manifest["model_sha256"] == run.source_model_sha256:
+            if version.manifest["model_sha256"] == run.source_model_sha256 and not version.is_unadapted:
                 return version.number
         raise StoreError(
             f"the source of this adapted model is no version of '{model}'",

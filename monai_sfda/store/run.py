@@ -17,6 +17,7 @@ BUNDLE_FOLDERS = ("configs", "docs", "models")
 BUNDLE_FILES = ("LICENSE",)
 # Names of the source release and of a run's checkpoint; the modules that own them load torch.
 _RELEASE, _CHECKPOINT = "release.json", "checkpoint.pt"
+_LAST, _MODEL, _REFERENCE = "adapted.pt", "bundle/models/model.pt", "bundle/models/reference_scans.json"
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,15 @@ class ModelRun:
         return bool(self.about["verdict"] == REJECT)
 
 
-def read_run(folder: Path) -> ModelRun:
+def read_run(folder: Path, *, last_weights: bool = False) -> ModelRun:
     """Reads what train.json or adapt.json left, or a source bundle whose `models/` is the release.
 
+    Args:
+        folder: of the run or the bundle.
+        last_weights: take the method's last weights, `adapted.pt`, instead of those that the guard chose.
+
     Raises:
-        StoreError: when it is none of them, unfinished, or incomplete.
+        StoreError: when it is none of them, unfinished, or incomplete, or has no last weights.
     """
     if (folder / _CHECKPOINT).is_file():
         raise StoreError(
@@ -58,7 +63,13 @@ def read_run(folder: Path) -> ModelRun:
         )
     try:
         if (folder / RECORD).is_file():
-            return _adapted(folder)
+            return _adapted(folder, last_weights)
+        if last_weights:
+            raise StoreError(
+                "only an adapted model has last weights",
+                path=folder,
+                remedy="give the output folder of adapt.json, or leave --last-weights out",
+            )
         for bundle in (folder / "bundle", folder):
             if (bundle / "models" / _RELEASE).is_file():
                 return _source(bundle)
@@ -76,14 +87,22 @@ def read_run(folder: Path) -> ModelRun:
     )
 
 
-def _adapted(folder: Path) -> ModelRun:
+def _adapted(folder: Path, last_weights: bool) -> ModelRun:
     record = _json(folder / RECORD)
     files = {**_bundle_files(folder / "bundle"), RECORD: folder / RECORD, REPORT: folder / REPORT}
     if not (folder / REPORT).is_file():
         raise StoreError(
             "the report is missing", path=folder / REPORT, remedy="write it by 'monai-sfda report RUN'"
         )
+    if last_weights:
+        if not (folder / _LAST).is_file():
+            raise StoreError(
+                "the method's last weights are missing", path=folder / _LAST, remedy="adapt again"
+            )
+        files[_MODEL] = folder / _LAST
+        files.pop(_REFERENCE, None)  # of the weights that the guard chose
     try:
+        sha256 = str(record["adapted_sha256" if last_weights else "model_sha256"])
         return ModelRun(
             kind=ADAPTED,
             task=str(record["task"]),
@@ -91,7 +110,7 @@ def _adapted(folder: Path) -> ModelRun:
                 "method": str(record["method"]),
                 "title": str(record["title"]),
                 "verdict": str(record["verdict"]),
-                "model_sha256": str(record["model_sha256"]),
+                "model_sha256": sha256,
                 "phantom": bool(record["phantom"]),
                 "target_labels_read": bool(record["target_labels_read"]),
                 "source_data_read": bool(record.get("source_data_read", False)),
@@ -99,7 +118,7 @@ def _adapted(folder: Path) -> ModelRun:
             },
             source_model_sha256=str(record["source_model_sha256"]),
             files=files,
-            expected={"bundle/models/model.pt": str(record["model_sha256"])},
+            expected={_MODEL: sha256},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(folder / RECORD, error) from error
@@ -123,7 +142,7 @@ def _source(bundle: Path) -> ModelRun:
                 "method": None,
                 "title": "source model",
                 "verdict": None,
-                "model_sha256": hashes["bundle/models/model.pt"],
+                "model_sha256": hashes[_MODEL],
                 "phantom": None,
                 "target_labels_read": False,
                 "source_data_read": True,

@@ -72,6 +72,11 @@ class Version:
         return verdict
 
     @property
+    def is_unadapted(self) -> bool:
+        """Whether it is an adaptation whose unadapted model stayed: its weights are those of its source."""
+        return bool(self.manifest["model_sha256"] == self.manifest["source_model_sha256"])
+
+    @property
     def rejected(self) -> bool:
         """Whether the guard rejected it."""
         return self.verdict == REJECT

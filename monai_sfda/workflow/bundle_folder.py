@@ -15,6 +15,7 @@ from monai_sfda.errors import SettingError
 from monai_sfda.files import file_sha256, whole_folder, write_json
 from monai_sfda.guard.reference_file import REFERENCE_FILE
 from monai_sfda.release import CLASS_RATIO, MANIFEST, PROTOTYPES
+from monai_sfda.release_files import ATLAS
 
 # What the run was made with and another run from the new bundle must keep.
 KEPT_KEYS = (
@@ -54,7 +55,7 @@ def find_bundle(task: Task, bundles: Path | None = None) -> Path:
 
 def adapted_models(model: Path, release: Path | None, reference: Path | None = None) -> dict[str, Path]:
     """What `models/` of an adapted bundle holds: the weights, what the scans that they know are like, and the
-    source's prototypes, class ratios and manifest, so that it can be adapted again.
+    source's prototypes, class ratios, atlas and manifest, so that it can be adapted again.
 
     Args:
         model: the weights to ship.
@@ -62,7 +63,7 @@ def adapted_models(model: Path, release: Path | None, reference: Path | None = N
         reference: the `reference_scans.json` of the weights; None where there were too few scans for one.
     """
     files = {"model.pt": model} | ({} if reference is None else {REFERENCE_FILE: reference})
-    for name in (PROTOTYPES, CLASS_RATIO, MANIFEST):
+    for name in (PROTOTYPES, CLASS_RATIO, ATLAS, MANIFEST):
         if release is not None and (release / name).is_file():
             files[f"source_{name}"] = release / name
     return files

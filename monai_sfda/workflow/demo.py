@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from monai_sfda.catalog import find_task
+from monai_sfda.evaluation.comparison import UNADAPTED
+from monai_sfda.evaluation.moments import LAST, candidate_title
 from monai_sfda.files import write_json
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.workflow.bundle_folder import find_bundle
@@ -49,9 +52,13 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
         write_phantoms(TASK, data, subjects, seed, matrix=None, workers=2)
     console.print(f"  {time.monotonic() - begun:6.0f} s  write {subjects} MR and {subjects} CT phantoms")
     with announcing(console) as announce:
-        experiment = Experiment(TASK, data, out, seed=seed, bundles=bundles, announce=announce)
+        experiment = Experiment(TASK, data, out, seed=seed, bundles=bundles, announce=announce, guard=True)
         experiment.run()
-    rows = results_table(experiment, experiment.arms)
+    rows = [
+        row
+        for row in results_table(experiment, experiment.arms)
+        if row.get("guard", {}).get("chosen") != LAST
+    ]
     for arm in experiment.arms:
         report_of_run(experiment.run_folder(arm), experiment.results_for(arm), phantom=True)
     write_json(
@@ -59,12 +66,27 @@ def run_demo(out: Path, *, subjects: int, seed: int, bundles: Path | None = None
         {"task": TASK, "subjects": subjects, "seed": seed, "phantom": True, "rows": rows},
     )
     console.print(as_table(rows, [s.name for s in task.structures]))
+    for arm in experiment.arms:
+        console.print(f"{arm.title}: {decision_in_words(experiment.guard_of(arm))}", highlight=False)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     console.print(
         f"{time.monotonic() - started:.0f} s in all, peak memory of a step {peak:.1f} GiB; "
         f"report: {out / 'sfs_predicted' / 'report.html'}"
     )
     return rows
+
+
+def decision_in_words(guard: Mapping[str, Any] | None) -> str:
+    """Verdict of the guard, its first reason, and what is in model.pt.
+
+    Args:
+        guard: the entry of `adaptation.json`; None where the guard did not judge.
+    """
+    if guard is None:
+        return "not judged"
+    what = {UNADAPTED: "the unadapted model", LAST: "the method's last weights"}
+    published = what.get(guard["chosen"], candidate_title(guard["chosen"]))
+    return f"verdict {guard['verdict']} ({guard['reasons'][0]}); published: {published}"
 
 
 def as_table(rows: list[dict[str, Any]], structures: list[str]) -> Table:

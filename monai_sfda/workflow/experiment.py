@@ -15,10 +15,12 @@ from typing import Any
 import torch
 
 from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, PRIOR_MATCHING, Arm, SourceTraining
-from monai_sfda.evaluation.comparison import BOUND, UNADAPTED
+from monai_sfda.evaluation.comparison import ADAPTED, BOUND, UNADAPTED
+from monai_sfda.evaluation.moments import LAST, PUBLISHED
 from monai_sfda.release import MANIFEST
 from monai_sfda.workflow.bundle_commands import BundleCommands
 from monai_sfda.workflow.refit import refit_prototypes
+from monai_sfda.workflow.report import read_record
 from monai_sfda.workflow.source_model import RECORD as SOURCE_RECORD
 from monai_sfda.workflow.source_model import UNADAPTED as UNADAPTED_MODEL
 from monai_sfda.workflow.steps import exclusive, run_step
@@ -43,6 +45,8 @@ class Experiment:
         common: overrides of every command.
         protocol: that results are evaluated by; None: the task's own. Others have folders of their own, so
             that the same runs may be evaluated by several.
+        guard: whether the guard keeps scans back and judges each run; what it publishes is then evaluated
+            beside the method's last weights. Without it the methods adapt to all scans.
         announce: called with each step's title and, when it ends, its seconds.
         prepare: called first, while nobody else works in `out`; e.g. to write phantoms.
     """
@@ -56,6 +60,7 @@ class Experiment:
     configs: Sequence[str] = ("small.json",)
     common: Mapping[str, Any] | None = None
     protocol: str | None = None
+    guard: bool = False
     announce: Callable[[str, float | None], None] = lambda title, seconds: None
     prepare: Callable[[], None] = lambda: None
     _lock: int | None = field(default=None, init=False, repr=False)
@@ -111,9 +116,10 @@ class Experiment:
             release=self.release_of(arm),
             method=arm.method,
             output_dir=run,
-            **arm.overrides,
+            **{**arm.overrides, "guard#enabled": self.guard},
         )
         self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt")
+        self._evaluate_published(arm, None)
 
     def _run_arm_with_source(self, arm: Arm) -> None:
         """`uda.json`, whose two stages are two steps, and whose runs bring the bundle that scores them."""
@@ -133,9 +139,10 @@ class Experiment:
             method=arm.method,
             source_model=source,
             output_dir=run,
-            **arm.overrides,
+            **{**arm.overrides, "guard#enabled": self.guard},
         )
         self._evaluate(arm.title, self.test_folder(arm).name, run / "adapted.pt", run)
+        self._evaluate_published(arm, run)
 
     def training_of(self, arm: Arm) -> SourceTraining:
         """The arm's source training; the configuration's own where the arm asks for nothing else."""
@@ -156,6 +163,29 @@ class Experiment:
         run = self.run_folder(arm)
         return self._evaluated(f"{run.name}_test")
 
+    def guard_of(self, arm: Arm) -> dict[str, Any] | None:
+        """What the guard said of the arm's run, `adaptation.json`'s entry; None where it did not judge."""
+        if not self.guard:
+            return None
+        guard: dict[str, Any] = read_record(self.run_folder(arm))["guard"]
+        return guard
+
+    def published_folder(self, arm: Arm) -> Path:
+        """Where the evaluation of what the guard published of the arm's run is."""
+        guard = self.guard_of(arm)
+        if guard is None or guard["chosen"] == LAST:
+            return self.test_folder(arm)
+        if guard["chosen"] == UNADAPTED:
+            return self.unadapted_folder(arm)
+        return self._evaluated(f"{self.run_folder(arm).name}_published_test")
+
+    def _evaluate_published(self, arm: Arm, run: Path | None) -> None:
+        """Evaluates what the guard published where it is neither the unadapted model nor the last weights."""
+        folder = self.published_folder(arm)
+        if folder not in (self.test_folder(arm), self.unadapted_folder(arm)):
+            model = self.run_folder(arm) / "model.pt"
+            self._evaluate(f"{arm.title}, published", folder.name, model, run)
+
     def unadapted_folder(self, arm: Arm) -> Path:
         """Where the evaluation of the model that the arm adapts is."""
         return self._evaluated(_unadapted_folder(self.training_of(arm)))
@@ -175,11 +205,13 @@ class Experiment:
 
     def results_for(self, arm: Arm) -> dict[str, Path]:
         """Evaluations to show in an arm's report."""
-        return {
-            "unadapted": self.unadapted_folder(arm),
-            "adapted": self.test_folder(arm),
-            "supervised bound": self.bound_test_folder(arm.training.needs_source),
+        folders = {
+            UNADAPTED: self.unadapted_folder(arm),
+            ADAPTED: self.test_folder(arm),
+            BOUND: self.bound_test_folder(arm.training.needs_source),
         }
+        published = self.published_folder(arm)
+        return folders if published in folders.values() else {**folders, PUBLISHED: published}
 
     def device(self) -> str:
         """Where the steps compute, as the configurations choose it."""

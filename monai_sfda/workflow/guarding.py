@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.candidate_signals import SourceKnowledge
-from monai_sfda.engines.candidates import LAST, candidate_name, score_candidates
+from monai_sfda.engines.candidates import candidate_name, score_candidates
+from monai_sfda.evaluation.moments import LAST, candidate_title
 from monai_sfda.guard.split import TargetSplit, split_by_subject
 from monai_sfda.guard.verdict import UNADAPTED, UNSURE, judge
 from monai_sfda.methods import Method
@@ -23,7 +24,6 @@ from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 from monai_sfda.settings import read_settings
 
-logger = logging.getLogger(__name__)
 NOT_JUDGED = "the guard was switched off: look at the report before the model is used"
 
 
@@ -67,6 +67,11 @@ class Guarding:
     def candidates(self) -> int | None:
         """How often weights are kept over the run; None for never."""
         return self.settings.candidates if self.settings.enabled else None
+
+    @property
+    def kept_scans(self) -> tuple[int, ...]:
+        """Numbers of the cases that the method does not see."""
+        return () if self.split is None or self.split.shared else self.split.guard
 
     @property
     def described(self) -> dict[str, Any]:
@@ -115,9 +120,19 @@ class Decision:
     record: dict[str, Any] = field(repr=False)
 
     @property
+    def judged(self) -> bool:
+        """Whether the guard has judged."""
+        return bool(self.record["enabled"])
+
+    @property
+    def on_the_way(self) -> SegmentationNetwork | None:
+        """The published network where it is a checkpoint on the way."""
+        return None if self.chosen in (LAST, UNADAPTED) else self.network
+
+    @property
     def in_words(self) -> str:
         """What was decided, for the end of the run."""
-        if not self.record["enabled"]:
+        if not self.judged:
             return "not judged (the guard is off): model.pt is the method's last weights"
         why = "; ".join(self.reasons)
         if self.chosen == UNADAPTED:
@@ -126,8 +141,8 @@ class Decision:
                 f"verdict {self.verdict.upper()}: {why}. model.pt is the UNADAPTED model; the method's last "
                 f"weights are in adapted.pt{may}"
             )
-        what = "the method's last weights" if self.chosen == LAST else f"the weights of {self.chosen}"
-        return f"verdict {self.verdict.upper()}: {why}. model.pt is {what}"
+        what = "the method's last" if self.chosen == LAST else f"those of {candidate_title(self.chosen)}"
+        return f"verdict {self.verdict.upper()}: {why}. The weights in model.pt are {what}"
 
 
 def decide(
@@ -190,14 +205,23 @@ def decide(
         network = before
     else:
         network = copy.deepcopy(before)
-        load_into(network, load_weights(files[judgement.chosen]))
+        load_into(network, load_weights(files[judgement.chosen]), files[judgement.chosen])
     record = {
         "enabled": True,
         **split.to_json(),
         "candidates": [{"name": c.name, "epoch": c.epoch} for c in (first, *candidates)],
         "optimised_signals": sorted(method.optimises),
-        **judgement.to_json(),
+        **_without_nan(judgement.to_json()),
     }
     return Decision(
         judgement.verdict, judgement.reasons, judgement.chosen, network, files.get(judgement.chosen), record
     )
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON-ready values with None for every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

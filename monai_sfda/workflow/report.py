@@ -17,6 +17,7 @@ from monai_sfda.evaluation.metrics import StructureScore
 from monai_sfda.evaluation.report import ReportContent, write_report
 from monai_sfda.evaluation.report_warnings import counted
 from monai_sfda.evaluation.summary import read_summary
+from monai_sfda.workflow.guard_report import guard_section
 from monai_sfda.workflow.scored_weights import check_scored_weights
 
 PHANTOM_MANIFEST = "phantom.json"
@@ -58,6 +59,7 @@ def report_of_run(
         blob = folder / "summary_centre_blob.json"
         if blob.is_file():
             summaries.setdefault(CENTRE_BLOB, read_summary(blob))
+    guard = guard_section(record)
     gaps = prototype_gaps(record.get("structures_without_prototype", ()))
     doubts, remarks = data_warnings(record)
     warnings = [sentence(gap) for gap in gaps] + doubts + check_scored_weights(record, summaries)
@@ -65,7 +67,9 @@ def report_of_run(
         title=f"Adaptation: {record['title']}",
         task=record["task"],
         method=f"{record['title']} ({record['source']})",
-        verdict=None,
+        verdict=None if guard is None else record["verdict"],
+        guard=guard,
+        chosen=None if guard is None else record["guard"]["chosen"],
         reasons=[reason for reason in record["reasons"] if reason not in gaps],
         warnings=warnings,
         results=summaries,
@@ -133,7 +137,8 @@ def sentence(text: str) -> str:
 
 
 def adapted_to(record: Mapping[str, Any]) -> str:
-    """The scans or pictures of a run in words: how many, scans of how many subjects, and of which list.
+    """The scans or pictures that a run adapted to in words: how many, scans of how many subjects, how many
+    only the guard saw, and of which list.
 
     Args:
         record: `adaptation.json`.
@@ -145,9 +150,16 @@ def adapted_to(record: Mapping[str, Any]) -> str:
         which = record["split_source"]
     elif missing:
         which = f"{subjects} of the {subjects + missing} subjects of the official {which}"
+    guard = record.get("guard", {})
+    kept = 0 if guard.get("guard_scans_adapted_to", True) else len(guard["guard_scans"])
     if of_pictures(record):
-        return f"{counted(scans, 'unlabelled target picture')} ({which})"
-    return f"{counted(scans, 'unlabelled target scan')} of {counted(subjects, 'subject')} ({which})"
+        beside = f", beside {kept} that only the guard saw" if kept else ""
+        return f"{counted(scans - kept, 'unlabelled target picture')}{beside} ({which})"
+    adapted = counted(guard["adaptation_subjects"] if kept else subjects, "subject")
+    beside = ""
+    if kept:
+        beside = f", beside {kept} of {counted(guard['guard_subjects'], 'subject')} that only the guard saw"
+    return f"{counted(scans - kept, 'unlabelled target scan')} of {adapted}{beside} ({which})"
 
 
 def of_pictures(record: Mapping[str, Any]) -> bool:

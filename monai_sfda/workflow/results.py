@@ -12,6 +12,7 @@ from monai_sfda.catalog import find_task
 from monai_sfda.evaluation.comparison import BOUND, PUBLISHED_DISPLAY, UNADAPTED
 from monai_sfda.evaluation.gap import gap_closed
 from monai_sfda.evaluation.summary import read_summary
+from monai_sfda.guard.verdict import ACCEPT
 from monai_sfda.workflow.experiment import Experiment, bound_run, training_title
 from monai_sfda.workflow.steps import read_step
 
@@ -22,7 +23,7 @@ def machine() -> dict[str, Any]:
 
 
 def results_table(experiment: Experiment, arms: Sequence[Arm]) -> list[dict[str, Any]]:
-    """A row a result from the evaluations' summaries: unadapted, each arm, bound.
+    """A row a result from the evaluations' summaries: unadapted, each arm, what a guard chose of it, bound.
 
     Keys: title, mean Dice, Dice per structure, mean ASSD in mm and how many organs of cases it leaves out
     because one mask was empty, share of the gap closed (from the unadapted model of the arm's own source
@@ -48,10 +49,37 @@ def results_table(experiment: Experiment, arms: Sequence[Arm]) -> list[dict[str,
         low, mean, high = (s["dice"]["mean"] for s in around)
         row = result_row(arm.title, summary) | {"gap_closed": gap_closed(low, mean, high, higher=True)}
         rows.append(row | _cost(experiment, experiment.run_folder(arm).name))
+        guard = experiment.guard_of(arm)
+        if guard is not None:
+            published = read_summary(experiment.published_folder(arm) / "summary.json")
+            rows.append(_guards_row(arm.title, guard, published, low, mean, high))
     for kind, bound in bounds.items():
         title = BOUND if len(bounds) == 1 else f"{BOUND}, {training_title(kind)}"
         rows.append(result_row(title, bound) | _cost(experiment, bound_run(kind)))
     return rows
+
+
+def _guards_row(
+    title: str,
+    guard: Mapping[str, Any],
+    published: Mapping[str, Any],
+    low: float | None,
+    last: float | None,
+    high: float | None,
+) -> dict[str, Any]:
+    """What the guard published of a run: whether it accepted, and what its choice costs in mean Dice against
+    the better of the unadapted model and the last weights.
+    """
+    row = result_row(f"{title}, the guard's choice", published)
+    dice = row["dice"]
+    known = [value for value in (low, last) if value is not None]
+    regret = max(known) - dice if known and dice is not None else None
+    row["measures"] |= {
+        "accepted": int(guard["verdict"] == ACCEPT),
+        "regret, Dice": regret,
+    }
+    choice = {"verdict": guard["verdict"], "chosen": guard["chosen"]}
+    return row | {"gap_closed": gap_closed(low, dice, high, higher=True), "guard": choice}
 
 
 def result_row(title: str, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,9 @@ def write_run_folder(
         device=device,
         batch_size=batch_size,
         seed=seed,
+        chosen=decision.chosen if decision.judged else None,
+        published=decision.on_the_way,
+        guard_scans=guarding.kept_scans,
     )
     last = weights_file(result.after)
     chosen = last if decision.weights is None else decision.weights.read_bytes()

@@ -7,6 +7,7 @@ from typing import Any
 
 from monai_sfda.errors import DataError
 from monai_sfda.evaluation.comparison import ADAPTED, BOUND, UNADAPTED
+from monai_sfda.evaluation.moments import PUBLISHED
 
 HASH = "checkpoint_sha256"
 
@@ -14,8 +15,8 @@ HASH = "checkpoint_sha256"
 def check_scored_weights(record: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Compares the hash of the weights that each result scored with those of the run.
 
-    `unadapted` must have scored the release's `model.pt`, `adapted` the run's `adapted.pt` or `model.pt`, the
-    supervised bound neither.
+    `unadapted` must have scored the release's `model.pt`; `adapted` the run's `adapted.pt`, or its `model.pt`
+    where that is no unadapted model; `published` its `model.pt`; the supervised bound none of them.
 
     Args:
         record: `adaptation.json`.
@@ -28,8 +29,10 @@ def check_scored_weights(record: Mapping[str, Any], summaries: Mapping[str, Mapp
         DataError: when a result scored other weights than its name says.
     """
     source = record.get("source_model_sha256")
-    adapted = {record.get("adapted_sha256"), record.get("model_sha256")} - {None}
-    named = [name for name in (UNADAPTED, ADAPTED, BOUND) if name in summaries]
+    last, published = record.get("adapted_sha256"), record.get("model_sha256")
+    # The method `none` ends with the source's weights, and they are its own.
+    adapted = {sha256 for sha256 in (last, published) if sha256 and (sha256 != source or sha256 == last)}
+    named = [name for name in (UNADAPTED, ADAPTED, PUBLISHED, BOUND) if name in summaries]
     if named and (source is None or not adapted):
         return [
             "This run recorded no hash of its weights, so it was not checked that "
@@ -43,7 +46,9 @@ def check_scored_weights(record: Mapping[str, Any], summaries: Mapping[str, Mapp
         if name == UNADAPTED and scored != source:
             raise _mistaken(name, scored, source, adapted, "the release's model.pt")
         if name == ADAPTED and scored not in adapted:
-            raise _mistaken(name, scored, source, adapted, "this run's adapted.pt or model.pt")
+            raise _mistaken(name, scored, source, adapted, "this run's adapted.pt")
+        if name == PUBLISHED and scored != published:
+            raise _mistaken(name, scored, source, adapted, "this run's model.pt")
         if name == BOUND and scored in adapted | {source}:
             remedy = "the model.pt that train.json made from the target's labels (--domain target)"
             raise _mistaken(name, scored, source, adapted, remedy)

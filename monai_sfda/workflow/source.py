@@ -20,7 +20,7 @@ from monai_sfda.engines.base import seed_for
 from monai_sfda.engines.class_ratio_regression import ClassRatioTrainer, class_ratio_error
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.engines.reference_scans import ENOUGH_HELD_OUT, reference_of_scans
-from monai_sfda.engines.source_statistics import class_ratio, fit_prototypes
+from monai_sfda.engines.source_statistics import class_ratio, fit_atlas, fit_prototypes
 from monai_sfda.engines.volumes import Segmenter, require_background
 from monai_sfda.errors import DataError, NoScansError
 from monai_sfda.evaluation.metrics import score_case
@@ -90,6 +90,9 @@ def train(
     for warning in prototypes.warnings:
         logger.warning("prototypes: %s", warning)
     ratio = class_ratio(dataset, network.num_classes)
+    atlas = fit_atlas(dataset)
+    for warning in () if atlas is None else atlas.warnings:
+        logger.warning("atlas: %s", warning)
     regressor = _train_regressor(trainer)
     inferer.stack_slices = dataset.preprocessing.stack_slices
     segmenter = Segmenter(network, dataset.preprocessing, inferer, device, keep_largest, dataset.task.labels)
@@ -108,6 +111,7 @@ def train(
         prototypes=prototypes,
         class_ratio=ratio,
         class_ratio_regressor=regressor,
+        atlas=atlas,
         reference_scans=_reference_scans(segmenter, dataset, held_out),
         validation=_validate(segmenter, validation, held_out)
         | _validate_regressor(trainer, regressor, ratio, validation, held_out),
@@ -130,13 +134,14 @@ def _publish(
 
     The target's bound gets none: it rests on the target's labels and stays at its site.
     """
+    mean_dice = validation.get("dice", {}).get("mean")
     write_bundle(
         out / "bundle",
         template,
         configuration,
         released_models(out / "release"),
         domain="source",
-        eval_metrics={"mean_dice": validation["dice"]["mean"]} if "dice" in validation else None,
+        eval_metrics=None if mean_dice is None else {"mean_dice": mean_dice},
     )
 
 

@@ -14,6 +14,7 @@ from benchmarks.membership_attacks import (
     combined,
     found_at,
     log_likelihood,
+    map_closeness,
     mean_auc,
     standardised,
 )
@@ -92,6 +93,13 @@ def test_calibration_finds_members_among_easy_and_hard_subjects():
 
 def test_closeness_is_minus_the_scaled_squared_distance():
     assert closeness(np.array([1.0, 4.0]), np.array([2.0, 2.0]), np.array([1.0, 4.0])) == -1.25
+
+
+def test_maps_are_compared_where_both_reach():
+    own, released = torch.zeros(2, 1, 1, 5), torch.zeros(2, 1, 1, 3)
+    own[0] = 7.0
+    own[1, 0, 0] = torch.tensor([9.0, 1.0, 2.0, 3.0, 9.0])
+    assert map_closeness(own, released) == map_closeness(released, own) == -14.0
 
 
 def test_every_subject_is_in_half_of_the_models():

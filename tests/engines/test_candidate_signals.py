@@ -12,6 +12,7 @@ from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.candidate_signals import SourceKnowledge, signals_of_scans
 from monai_sfda.engines.inference import SliceStackInferer
 from monai_sfda.engines.reference_scans import reference_of_scans
+from monai_sfda.engines.source_statistics import fit_atlas
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.methods import METHODS
 from monai_sfda.networks import SegmentationNetwork
@@ -35,14 +36,14 @@ def folder(tmp_path_factory):
     return folder
 
 
-def dataset(folder, size: int | tuple[int, int] = 32) -> StackDataset:
+def dataset(folder, size: int | tuple[int, int] = 32, domain: str = "target") -> StackDataset:
     return StackDataset(
         "abdomen",
-        "target",
+        domain,
         "train",
         folder,
         datalist=folder / "datalist.json",
-        labels=False,
+        labels=domain == "source",
         image_size=size,
         pixel_size_mm=3.2,
     )
@@ -67,7 +68,7 @@ def data(folder):
 
 
 @pytest.fixture(scope="module")
-def known(data) -> SourceKnowledge:
+def known(folder, data) -> SourceKnowledge:
     """All that a release may hold: the source here has the target's scans."""
     reference = reference_of_scans(
         data.list().cases,
@@ -79,7 +80,10 @@ def known(data) -> SourceKnowledge:
         CPU,
         scans="training",
     )
-    return SourceKnowledge.of(release(network(), reference_scans=reference.to_json()))
+    labelled = dataset(folder, domain="source")
+    return SourceKnowledge.of(
+        release(network(), reference_scans=reference.to_json(), atlas=fit_atlas(labelled))
+    )
 
 
 def test_certainty_against_the_whole_volume_at_once(data):
@@ -103,7 +107,7 @@ def test_certainty_against_the_whole_volume_at_once(data):
 def test_every_value_is_a_known_signal_and_a_finite_number(data, known):
     beside = [scan.segmentation for scan in look(network(), data)]
     for scan in look(network(), data, known, beside=beside):
-        assert scan.values.keys() == SIGNALS.keys() - {"agreement_mirror", "atlas"}
+        assert scan.values.keys() == SIGNALS.keys() - {"agreement_mirror"}
         assert all(np.isfinite(value) for value in scan.values.values())
 
 

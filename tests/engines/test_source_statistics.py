@@ -1,4 +1,4 @@
-"""Class ratios of a release against shares counted by hand from the labels."""
+"""Class ratios of a release against shares counted by hand from the labels; its atlas against the labels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from monai_sfda.data.stacks import StackDataset
-from monai_sfda.engines.source_statistics import class_ratio
+from monai_sfda.engines.source_statistics import class_ratio, fit_atlas, volume_coordinates
 from tests.builders import toy_abdomen
 
 
@@ -62,3 +63,23 @@ def test_two_subjects_are_not_summarised(tmp_path):
     lists["source_train"] = lists["source_train"][:2]
     datalist.write_text(json.dumps(lists), encoding="utf-8")
     assert class_ratio(stacks(datalist), 5) is None
+
+
+def test_the_atlas_knows_where_the_blocks_are(tmp_path):
+    """Four blocks that move by two of 40 pixels at most: their middles are sure, the ways between are not."""
+    dataset = stacks(toy_abdomen(tmp_path))
+    found = fit_atlas(dataset)
+    assert found.anchored
+    assert found.subjects.tolist() == [3, 3, 3, 3, 3]
+    coordinates = volume_coordinates(dataset.volumes[0], 3)
+    for k, (x, y) in enumerate(((11, 11), (11, 28), (28, 11), (28, 28)), start=1):
+        right, front = coordinates.places[0][[x]], coordinates.places[1][[y]]
+        probabilities = found.at(right, front, torch.zeros(1).double())[:, 0, 0, 0]
+        assert int(probabilities.argmax()) == k
+        assert float(probabilities[k]) > 0.8
+    middle = found.at(*(c[[20]] for c in coordinates.places[:2]), torch.zeros(1).double())[:, 0, 0, 0]
+    assert int(middle.argmax()) == 0
+
+
+def test_two_subjects_make_no_atlas(tmp_path):
+    assert fit_atlas(stacks(toy_abdomen(tmp_path, subjects=2))) is None

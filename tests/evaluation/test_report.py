@@ -171,7 +171,7 @@ def test_phantom_results_are_named_so(content: ReportContent) -> None:
     text = Page(render_report(content)).text
     assert "Phantom results. All scans are simulated" in text
     assert "Scores on phantoms" in text
-    assert "Predicted volumes of the scans adapted to, phantoms" in text
+    assert "Predicted volumes of the unlabelled scans, phantoms" in text
 
 
 def test_hostile_texts_stay_text(content: ReportContent) -> None:

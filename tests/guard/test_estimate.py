@@ -100,3 +100,8 @@ def test_it_survives_being_written() -> None:
     again = ChangeEstimator.from_json(json.loads(json.dumps(fitted.to_json())))
     for row in rows[:5]:
         assert again.estimate(row).mean == pytest.approx(fitted.estimate(row).mean, abs=1e-5)
+
+
+def test_a_feature_that_no_candidate_has_is_left_out() -> None:
+    rows, changes = judged(50)
+    assert ChangeEstimator.fit(rows, changes, names=[*NAMES, "change:atlas"], runs=9).names == tuple(NAMES)

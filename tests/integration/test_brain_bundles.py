@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 
+import nibabel
 import pytest
 
 from monai_sfda.errors import SfdaError
@@ -54,6 +55,28 @@ def test_another_modality_is_adapted_to_and_stays_with_the_adapted_bundle(brains
     assert adapted["target_modality"] == "t1ce"
     for bundle in (release.parent / "bundle", run / "bundle"):
         check_zoo_ready(bundle, tmp_path)
+    chosen = {"target_modality": "t1ce", "checkpoint": run / "adapted.pt", "domain": "target"} | SIZE
+    run_in_process(
+        MODALITY,
+        ("train", "evaluate", "small"),
+        dataset_dir=brains,
+        split="test",
+        output_dir=tmp_path / "test",
+        **chosen,
+    )
+    summary = json.loads((tmp_path / "test" / "summary.json").read_text(encoding="utf-8"))
+    assert list(summary["dice"]["per_class"]) == ["whole_tumour"]
+    (tmp_path / "scans").mkdir()
+    scan = shutil.copy(next((brains / ROOT).rglob("*_t1ce.nii.gz")), tmp_path / "scans")
+    run_in_process(
+        MODALITY,
+        ("inference", "small"),
+        dataset_dir=tmp_path / "scans",
+        output_dir=tmp_path / "masks",
+        **chosen,
+    )
+    (mask,) = (tmp_path / "masks").glob("*_seg.nii.gz")
+    assert nibabel.load(mask).shape == nibabel.load(scan).shape
     with pytest.raises(RuntimeError) as caught:
         run_in_process(
             MODALITY,

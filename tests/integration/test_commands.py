@@ -33,6 +33,7 @@ def test_train_adapt_evaluate_inference(phantoms, tmp_path):
     done = run_command(B, config("train"), dataset_dir=phantoms, output_dir=out, **QUICK)
     assert done.returncode == 0, done.stdout
     assert sorted(p.name for p in (out / "release").iterdir()) == [
+        "atlas.safetensors",
         "model.pt",
         "prototypes.safetensors",
         "release.json",

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from monai_sfda.errors import StoreError
+from monai_sfda.store import ModelStore
 from tests.integration.commands import ABDOMEN, QUICK_ADAPT, run_in_process
 
 
@@ -142,6 +144,21 @@ def test_a_method_without_steps_has_its_result_as_the_one_candidate(images, sour
     guard = adapt(source_run, tmp_path / "run", target_images=images, method=method)["guard"]
     assert [c["name"] for c in guard["candidates"]] == ["unadapted", "last"]
     assert not (tmp_path / "run" / "candidates").exists()
+
+
+def test_a_rejected_run_in_the_model_store_is_a_candidate_with_the_sources_weights(
+    harmful, source_run, tmp_path
+):
+    store = ModelStore(tmp_path / "store")
+    store.publish(source_run)
+    version = store.publish(harmful)
+    assert (version.parent, version.verdict, version.is_unadapted) == (1, "reject", True)
+    assert store.active("abdomen").number == 1
+    with pytest.raises(StoreError, match="the guard rejected"):
+        store.activate("abdomen", version.number)
+    last = store.publish(harmful, last_weights=True)
+    assert last.manifest["model_sha256"] == sha256(harmful / "adapted.pt")
+    assert store.verify("abdomen") == {}
 
 
 def test_a_run_says_nothing_of_who_the_guards_subjects_are(harmful, images):

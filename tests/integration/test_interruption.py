@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -83,3 +84,35 @@ def test_the_same_command_goes_on_to_the_same_weights(phantoms, source_run, tmp_
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not (out / "checkpoint.pt").exists()
     assert not list(out.glob(".*tmp*"))
+    if job == "adapt":
+        assert_judged_alike(tmp_path / "whole", out)
+
+
+def assert_judged_alike(whole, parts):
+    """The same candidates, signals and verdict; nothing that was kept to judge is left."""
+    first, second = (json.loads((f / "adaptation.json").read_text(encoding="utf-8")) for f in (whole, parts))
+    assert len(first["guard"]["candidates"]) == 5
+    for key in ("guard", "verdict", "reasons", "model_sha256"):
+        assert first[key] == second[key]
+    assert not (whole / "candidates").exists()
+    assert not (parts / "candidates").exists()
+
+
+def test_a_run_that_is_killed_while_it_is_judged_is_judged_again_alike(phantoms, source_run, tmp_path):
+    configs, overrides, _ = jobs(phantoms, source_run)["adapt"]
+    whole, out = tmp_path / "whole", tmp_path / "parts"
+    log = tmp_path / "killed.log"
+    process = start(configs, log, output_dir=out, **overrides)
+    deadline = time.monotonic() + 300
+    while "guard: looking at candidates" not in log.read_text(encoding="utf-8"):
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (out / "adaptation.json").exists()
+    assert len(list((out / "candidates").iterdir())) == 4
+    for folder in (whole, out):
+        done = start(configs, tmp_path / "log", output_dir=folder, **overrides)
+        assert done.wait(timeout=300) == 0, (tmp_path / "log").read_text(encoding="utf-8")
+    assert_judged_alike(whole, out)

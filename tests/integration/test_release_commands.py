@@ -13,9 +13,9 @@ import sys
 
 import pytest
 
-from monai_sfda.workflow.configuration import TOP_LEVEL_KEYS
+from monai_sfda.errors import KeyFileError, SignatureError
 from tests.builders import BUNDLES, REPOSITORY
-from tests.integration.commands import ABDOMEN, QUICK_ADAPT, run_command
+from tests.integration.commands import ABDOMEN, QUICK_ADAPT, run_command, run_in_process
 
 SMALL = f"['{ABDOMEN}/configs/adapt.json','{ABDOMEN}/configs/small.json']"
 
@@ -95,37 +95,36 @@ def test_from_the_key_to_the_adapted_model(site, phantoms, tmp_path):
 
 
 def test_an_unsigned_release_is_not_adapted(site, source_run, phantoms, tmp_path):
-    done = run_command(
-        ABDOMEN,
-        SMALL,
-        dataset_dir=phantoms,
-        release=source_run / "release",
-        method="none",
-        output_dir=tmp_path / "run",
-        release_public_key=site / "site.pub.pem",
-        **QUICK_ADAPT,
-    )
-    refused(done, "not signed")
+    with pytest.raises(SignatureError, match="not signed"):
+        run_in_process(
+            ABDOMEN,
+            ("adapt", "small"),
+            dataset_dir=phantoms,
+            release=source_run / "release",
+            method="none",
+            output_dir=tmp_path / "run",
+            release_public_key=site / "site.pub.pem",
+            **QUICK_ADAPT,
+        )
     assert not (tmp_path / "run").exists()
 
 
-def test_a_key_that_is_not_there_stops_the_run_before_anything_else(source_run, phantoms, tmp_path):
-    done = run_command(
-        ABDOMEN,
-        SMALL,
-        dataset_dir=phantoms,
-        release=source_run / "release",
-        output_dir=tmp_path / "run",
-        release_public_key=tmp_path / "nowhere.pem",
-        **QUICK_ADAPT,
-    )
-    refused(done, "key cannot be read")
+def test_a_key_that_is_not_there_stops_the_run(source_run, phantoms, tmp_path):
+    with pytest.raises(KeyFileError, match=r"cannot be read.*nowhere\.pem"):
+        run_in_process(
+            ABDOMEN,
+            ("adapt", "small"),
+            dataset_dir=phantoms,
+            release=source_run / "release",
+            output_dir=tmp_path / "run",
+            release_public_key=tmp_path / "nowhere.pem",
+            **QUICK_ADAPT,
+        )
 
 
 @pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir()))
 def test_every_bundle_can_ask_for_a_key_and_by_default_does_not(bundle):
     text = (BUNDLES / bundle / "configs" / "adapt.json").read_text(encoding="utf-8")
-    assert "release_public_key" in TOP_LEVEL_KEYS
     assert json.loads(text)["release_public_key"] is None
 
 

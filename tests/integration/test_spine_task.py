@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import nibabel
 import pytest
 
 from monai_sfda.catalog import SPINE
@@ -16,7 +18,8 @@ from tests.integration.commands import run_in_process
 from tests.zoo import check_zoo_ready
 
 BUNDLE = BUNDLES / SPINE.bundle
-QUICK = {"max_epochs": 1, "batch_size": 4, "image_size": 32, "pixel_size_mm": 10.0}
+SIZE = {"image_size": 32, "pixel_size_mm": 10.0}
+QUICK = SIZE | {"max_epochs": 1, "batch_size": 4}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,18 @@ def test_trains_adapts_and_evaluates_between_the_modalities_chosen(
     summary = json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))
     assert summary["cases"] == 2  # both examinations of the test subject
     assert set(summary["dice"]["per_class"]) == {"intervertebral_disc"}
+    (tmp_path / "scans").mkdir()
+    scan = shutil.copy(next(sets.rglob(f"*_{target}.nii*")), tmp_path / "scans")
+    run_in_process(
+        BUNDLE,
+        ("inference", "small"),
+        checkpoint=tmp_path / "adapted" / "model.pt",
+        domain="target",
+        output_dir=tmp_path / "masks",
+        **chosen | SIZE | {"dataset_dir": tmp_path / "scans"},
+    )
+    (mask,) = (tmp_path / "masks").glob("*_seg.nii.gz")
+    assert nibabel.load(mask).shape == nibabel.load(scan).shape
 
 
 def test_prior_matching_has_no_network_here(sets: Path, tmp_path: Path) -> None:

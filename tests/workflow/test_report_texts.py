@@ -6,6 +6,13 @@ import pytest
 
 from monai_sfda.workflow.report import adapted_to, data_warnings
 
+GUARD = {
+    "guard_scans": [2, 3, 9, 10],
+    "adaptation_subjects": 21,
+    "guard_subjects": 3,
+    "guard_scans_adapted_to": False,
+}
+
 
 @pytest.mark.parametrize(
     ("changes", "text"),
@@ -19,6 +26,16 @@ from monai_sfda.workflow.report import adapted_to, data_warnings
         (
             {"target_images": 1, "target_subjects": 1, "split": "all", "split_source": "all scans given"},
             "1 unlabelled target scan of 1 subject (all scans given)",
+        ),
+        (
+            {"guard": GUARD},
+            "20 unlabelled target scans of 21 subjects, beside 4 of 3 subjects that only the guard saw "
+            "(train split)",
+        ),
+        ({"guard": {"enabled": False}}, "24 unlabelled target scans of 24 subjects (train split)"),
+        (
+            {"guard": GUARD, "task": "street"},
+            "20 unlabelled target pictures, beside 4 that only the guard saw (train split)",
         ),
     ],
 )

@@ -19,8 +19,20 @@ def results(**hashes):
 
 @pytest.mark.parametrize("adapted", ["adapted", "chosen"])
 def test_the_right_weights_pass_without_a_word(adapted):
-    scored = results(unadapted="source", adapted=adapted, supervised_bound="bound", other="whatever")
+    scored = results(
+        unadapted="source", adapted=adapted, published="chosen", supervised_bound="bound", other="whatever"
+    )
     assert check_scored_weights(RECORD, scored) == []
+
+
+def test_a_run_that_published_the_unadapted_model_was_not_evaluated_by_it():
+    """Else a report would show the unadapted scores as the adapted ones."""
+    rejected = RECORD | {"model_sha256": "source"}
+    assert check_scored_weights(rejected, results(unadapted="source", adapted="adapted")) == []
+    with pytest.raises(DataError, match=r"'adapted' was scored with the release's model\.pt.*adapted\.pt"):
+        check_scored_weights(rejected, results(adapted="source"))
+    unchanged = rejected | {"adapted_sha256": "source"}  # the method `none`
+    assert check_scored_weights(unchanged, results(unadapted="source", adapted="source")) == []
 
 
 @pytest.mark.parametrize(
@@ -31,6 +43,7 @@ def test_the_right_weights_pass_without_a_word(adapted):
         ({"unadapted": "another"}, "'unadapted'.*neither this run nor its release"),
         ({"adapted": "source"}, r"'adapted' was scored with the release's model\.pt.*adapted\.pt"),
         ({"unadapted": "source", "adapted": "another"}, "'adapted'.*neither"),
+        ({"published": "adapted"}, "'published' was scored with this run's adapted weights.*model.pt"),
         ({"supervised_bound": "adapted"}, "'supervised bound'.*domain target"),
         ({"supervised_bound": "source"}, "'supervised bound'"),
     ],

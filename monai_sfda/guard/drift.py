@@ -1,8 +1,11 @@
-"""Whether scans drift away from what a model knows, one after the other: a sequential test.
+"""Whether scans drift away from what a model knows, one after the other: two sequential tests.
 
-A cumulative sum over the scans in the order of their acquisition: a scan that is not familiar raises it, a
-familiar one lowers it, never below 0; at a threshold it is an alarm. How likely a false alarm is follows
-exactly, from the finite Markov chain that the sum is.
+Both are a cumulative sum over the scans in the order of their acquisition: one kind of scan raises it, the
+others lower it, never below 0; at a threshold it is an alarm. How likely a false alarm is follows exactly,
+from the finite Markov chain that the sum is. One test asks whether too many scans are not familiar. It is as
+good as the reference: one of few subjects calls hardly any scan strange. The other (`RISING`) asks whether
+scores are higher than those of the site's own scans before, and needs no reference, but some scans before the
+change.
 
 Sources: Page 1954 (Biometrika 41), the cumulative sum; Reynolds and Stoumbos 1999 (Journal of Quality
 Technology 31), of one trial after the other, with steps in whole numbers; Brook and Evans 1972 (Biometrika
@@ -11,6 +14,7 @@ Technology 31), of one trial after the other, with steps in whole numbers; Brook
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +33,7 @@ class Drift:
 
     Attributes:
         scans: number of them.
-        strange: how many were not familiar.
+        strange: how many raised the sum.
         levels: the cumulative sum after each scan.
         alarm: number of the scan, from 1, at which the threshold was first reached; None when it never was.
             A test that has alarmed stays so: later scans take nothing back.
@@ -50,9 +54,9 @@ class Drift:
 
 @dataclass(frozen=True)
 class DriftTest:
-    """A one-sided test of the share p of scans that are not familiar.
+    """A one-sided test of the share p of strange scans.
 
-    S_t = max(0, S_{t-1} + u) for a scan that is not familiar, max(0, S_{t-1} - 1) for a familiar one; an
+    S_t = max(0, S_{t-1} + u) for a strange scan, max(0, S_{t-1} - 1) for any familiar one; an
     alarm at S_t >= h. With u = log(p1 / p0) / log((1 - p0) / (1 - p1)), rounded to a whole number, the sum
     follows the log likelihood ratio of p1 against p0. h is the smallest threshold that keeps the probability
     of any alarm in the first `horizon` scans at or below `false_alarm` while p is `usual_share`; a smaller p
@@ -61,9 +65,9 @@ class DriftTest:
     Scans are taken as independent of each other: ten series of one examination are no ten scans.
 
     Args:
-        usual_share: p0, of scans that are not familiar though nothing has changed. The reference's own
-            intervals allow less than 2% over all aspects (docs/domain_shift.md); the rest is for scans that
-            vary more than those few that it was made of.
+        usual_share: p0, the most that are strange though nothing has changed. Of scans that are not familiar
+            the reference's own intervals allow less than 2% over all aspects (docs/domain_shift.md); the rest
+            is for scans that vary more than those few that it was made of.
         drifted_share: p1, the share that should be found soonest.
         false_alarm: probability.
         horizon: scans.
@@ -74,7 +78,7 @@ class DriftTest:
 
     usual_share: float = 0.05
     drifted_share: float = 0.25
-    false_alarm: float = 0.05
+    false_alarm: float = 0.025
     horizon: int = 1000
 
     def __post_init__(self) -> None:
@@ -91,7 +95,7 @@ class DriftTest:
 
     @cached_property
     def step(self) -> int:
-        """u: so many familiar scans outweigh one that is not; at least 1."""
+        """u: so many other scans outweigh a strange one; at least 1."""
         up = math.log(self.drifted_share / self.usual_share)
         down = math.log((1 - self.usual_share) / (1 - self.drifted_share))
         return max(1, round(up / down))
@@ -112,7 +116,7 @@ class DriftTest:
         return high
 
     def alarm_probability(self, scans: int, share: float, threshold: int | None = None) -> float:
-        """The exact probability of an alarm in the first `scans` scans, of which a share is not familiar.
+        """The exact probability of an alarm in the first `scans` scans, of which a share is strange.
 
         Args:
             scans: number of them.
@@ -131,7 +135,7 @@ class DriftTest:
         return float(1 - at.sum())
 
     def mean_scans_to_alarm(self, share: float) -> float:
-        """The mean number of scans until an alarm while a share of them is not familiar, from a sum of 0."""
+        """The mean number of scans until an alarm while a share of them is strange, from a sum of 0."""
         limit = self.threshold
         stay: NDArray[np.float64] = np.zeros((limit, limit))
         for level in range(limit):
@@ -144,7 +148,7 @@ class DriftTest:
         """Tests a sequence.
 
         Args:
-            strange: of each scan in the order of acquisition, whether it is not familiar.
+            strange: of each scan in the order of acquisition, whether it is.
         """
         levels: list[int] = []
         alarm: int | None = None
@@ -159,21 +163,6 @@ class DriftTest:
                 zero_at = number
         return Drift(len(levels), sum(map(bool, strange)), tuple(levels), alarm, began)
 
-    def in_words(self, drift: Drift) -> str:
-        """What was found, for people."""
-        if drift.alarm is not None:
-            return (
-                f"the model drifts: alarm at scan {drift.alarm} of {drift.scans}, the change began near scan "
-                f"{drift.began}; {drift.strange} scans in all are not like those that the model knows"
-            )
-        least = math.ceil(self.threshold / self.step)
-        if drift.scans < least:
-            return f"too few scans to say whether the model drifts: {drift.scans}, where {least} could alarm"
-        return (
-            f"no drift seen in {drift.scans} scans, of which {drift.strange} are not like those that the "
-            "model knows"
-        )
-
     def to_json(self) -> dict[str, Any]:
         """The test and its exact rates."""
         return {
@@ -186,3 +175,52 @@ class DriftTest:
             "mean_scans_to_false_alarm": round(self.mean_scans_to_alarm(self.usual_share)),
             "mean_scans_to_find_drifted_share": round(self.mean_scans_to_alarm(self.drifted_share), 1),
         }
+
+
+RISING = DriftTest(usual_share=0.2, drifted_share=0.6)
+"""Of `among_highest`: under no change each scan is with a probability of at most a fifth."""
+
+
+def among_highest(scores: Sequence[float], share: float = RISING.usual_share) -> list[bool]:
+    """Of each score, whether it is among the highest share of those up to it, itself included.
+
+    While the scans are exchangeable, the rank of the t-th among the first t is uniform and independent of all
+    ranks before (Renyi 1962, Colloquium on Combinatorial Methods in Probability Theory): it is so with
+    probability floor(share t) / t, whatever the scores' distribution. Equal scores count as higher ones
+    before.
+
+    Args:
+        scores: in the order of acquisition.
+        share: of the scores that are the highest.
+    """
+    before: list[float] = []
+    found = []
+    for number, score in enumerate(scores, start=1):
+        higher = len(before) - bisect.bisect_left(before, score)
+        found.append(higher < math.floor(share * number + 1e-9))
+        bisect.insort(before, score)
+    return found
+
+
+def in_words(unfamiliar: Drift, rising: Drift, test: DriftTest) -> str:
+    """What both tests found, for people.
+
+    Args:
+        unfamiliar: of the scans that are not familiar.
+        rising: of the scores.
+        test: that found `unfamiliar`.
+    """
+    share = (
+        f"{unfamiliar.strange} of {unfamiliar.scans} scans in order are not like those that the model knows"
+    )
+    alarms = [
+        f"{what}, alarm at scan {drift.alarm}, the change began near scan {drift.began}"
+        for what, drift in (("too many unfamiliar scans", unfamiliar), ("scores have risen", rising))
+        if drift.detected
+    ]
+    if alarms:
+        return f"the model drifts: {'; '.join(alarms)}; {share}"
+    least = math.ceil(test.threshold / test.step)
+    if unfamiliar.scans < least:
+        return f"too few scans to say whether the model drifts: {unfamiliar.scans}, where {least} could alarm"
+    return f"no drift seen: {share}"

@@ -24,7 +24,7 @@ from monai_sfda.errors import DataError, SettingError
 from monai_sfda.errors import nearest as nearest_names
 from monai_sfda.files import remove_leftovers, write_atomically, write_json
 from monai_sfda.guard.aspects import ASPECTS
-from monai_sfda.guard.drift import DriftTest
+from monai_sfda.guard.drift import RISING, Drift, DriftTest, among_highest, in_words
 from monai_sfda.guard.familiarity import FAMILIAR
 from monai_sfda.guard.triage import A_KIND_OF_ITS_OWN, triage
 from monai_sfda.release import package_versions
@@ -69,7 +69,7 @@ def score_scans(
         order: the scans' order in time for the test of drift, of `ORDERS`; None: by acquisition where all
             headers have it, else by name.
         since: scans before are left out of the test of drift, e.g. from before the model was active.
-        test: of drift; None for the default one.
+        test: of the share of scans that are not familiar; None for the default one.
 
     Returns:
         What `shift.json` holds. It names cases by number and holds no date.
@@ -239,13 +239,21 @@ def in_order(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def drift_of(runs: Sequence[Sequence[Mapping[str, Any]]], test: DriftTest) -> dict[str, Any]:
-    """The test of drift over the scans of several runs, one after the other, as it stands in `shift.json`."""
-    sequence = [scan["verdict"] != FAMILIAR for run in runs for scan in run]
-    drift = test(sequence)
+    """The tests of drift over the scans of several runs, one after the other, as in `shift.json`."""
+    sequence = [scan for run in runs for scan in run]
+    unfamiliar = test([scan["verdict"] != FAMILIAR for scan in sequence])
+    rising = RISING(among_highest([scan["score"] for scan in sequence]))
     return {
-        "detected": drift.detected,
-        "words": test.in_words(drift),
-        "scans": drift.scans,
+        "detected": unfamiliar.detected or rising.detected,
+        "words": in_words(unfamiliar, rising, test),
+        "scans": len(sequence),
+        "unfamiliar": _drift_json(unfamiliar, test),
+        "rising": _drift_json(rising, RISING),
+    }
+
+
+def _drift_json(drift: Drift, test: DriftTest) -> dict[str, Any]:
+    return {
         "strange": drift.strange,
         "alarm": drift.alarm,
         "began": drift.began,
@@ -255,11 +263,11 @@ def drift_of(runs: Sequence[Sequence[Mapping[str, Any]]], test: DriftTest) -> di
 
 
 def drift_over(files: Sequence[Path], test: DriftTest | None = None) -> dict[str, Any]:
-    """The test of drift over several `shift.json`, in the order given.
+    """The tests of drift over several `shift.json`, in the order given.
 
     Args:
         files: each a `shift.json` or the folder that holds it; all of one model.
-        test: None for the default one.
+        test: of the share of scans that are not familiar; None for the default one.
 
     Raises:
         DataError: when a file is no `shift.json`, of another model than the first, or of a model that was not

@@ -21,6 +21,7 @@ _COLOR_OF = {FAMILIAR: COLORS[2], UNUSUAL: COLORS[3], UNLIKE: COLORS[5]}
 _SHADES = (0.5, UNUSUAL_FROM, UNLIKE_FROM, 2 * UNLIKE_FROM)
 _LISTED_FIRST = 10
 _HIGHEST_DRAWN = 10.0
+_HIGHEST_SUM = 2.0
 
 
 def shift_page(result: Mapping[str, Any]) -> str:
@@ -63,7 +64,10 @@ def _cell(deviation: float | None) -> tuple[str, str]:
 
 
 def _chart(scans: Sequence[Mapping[str, Any]], drift: Mapping[str, Any]) -> str:
-    """Scores in their order in time above the cumulative sum of the test of drift, as a data URI."""
+    """Scores in their order in time above the cumulative sums of the tests of drift, as a data URI.
+
+    The sums are drawn in parts of their thresholds.
+    """
     figure = Figure(figsize=(9.5, 4.4), facecolor="white", layout="constrained")
     scores, sums = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     places = list(range(1, len(scans) + 1))
@@ -80,11 +84,19 @@ def _chart(scans: Sequence[Mapping[str, Any]], drift: Mapping[str, Any]) -> str:
     scores.set_ylim(0, max(2.4, 1.08 * min(max(scan["score"] for scan in scans), _HIGHEST_DRAWN)))
     scores.set_ylabel("score", fontsize=9, color=INK)
     scores.legend(fontsize=8, frameon=False, ncols=3, loc="upper left")
-    sums.step(places, drift["levels"], where="mid", color=COLORS[1], linewidth=1.6)
-    sums.axhline(drift["test"]["threshold"], color=COLORS[5], linewidth=1.0)
-    sums.text(1, drift["test"]["threshold"], " alarm", fontsize=8, color=COLORS[5], va="bottom")
-    sums.set_ylim(0, 1.15 * max(drift["test"]["threshold"], *drift["levels"]))
-    sums.set_ylabel("cumulative sum", fontsize=9, color=INK)
+    for name, title, color in (
+        ("unfamiliar", "unfamiliar scans", COLORS[1]),
+        ("rising", "rising scores", COLORS[4]),
+    ):
+        levels = [
+            min(level / drift[name]["test"]["threshold"], _HIGHEST_SUM) for level in drift[name]["levels"]
+        ]
+        sums.step(places, levels, where="mid", color=color, linewidth=1.6, label=title)
+    sums.axhline(1.0, color=COLORS[5], linewidth=1.0)
+    sums.text(1, 1.0, " alarm", fontsize=8, color=COLORS[5], va="bottom")
+    sums.set_ylim(0, None)
+    sums.legend(fontsize=8, frameon=False, ncols=2, loc="upper left")
+    sums.set_ylabel("sums", fontsize=9, color=INK)
     sums.set_xlabel("scan, in order", fontsize=9, color=INK)
     for panel in (scores, sums):
         quiet(panel)

@@ -7,7 +7,7 @@ import pytest
 
 from monai_sfda.errors import SettingError
 from monai_sfda.guard.aspects import ASPECTS
-from monai_sfda.guard.drift import DriftTest
+from monai_sfda.guard.drift import RISING, DriftTest, among_highest, in_words
 from monai_sfda.guard.reference import CONFIDENCE
 
 _OF_PICTURES = ("shares", "places_rows", "places_columns")
@@ -65,22 +65,27 @@ def test_a_change_is_found_and_dated():
     assert drift.alarm == 60 + -(-test.threshold // test.step)
     assert drift.began == 61
     assert (drift.scans, drift.strange) == (70, 11)
-    assert "alarm at scan 65 of 70, the change began near scan 61" in test.in_words(drift)
+    words = in_words(drift, RISING([False] * 70), test)
+    assert words == (
+        "the model drifts: too many unfamiliar scans, alarm at scan 66, the change began near scan 61; 11 of "
+        "70 scans in order are not like those that the model knows"
+    )
 
 
 def test_an_alarm_is_not_taken_back():
     test = DriftTest()
-    assert test([True] * 10 + [False] * 500).alarm == 5
+    assert test([True] * 10 + [False] * 500).alarm == 6
 
 
 def test_what_is_quiet_is_said_with_its_numbers():
     test = DriftTest()
-    few = test([True, True, False])
+    few, none = test([True, True, False]), RISING([False] * 3)
     assert not few.detected
-    assert test.in_words(few) == "too few scans to say whether the model drifts: 3, where 5 could alarm"
+    words = in_words(few, none, test)
+    assert words == "too few scans to say whether the model drifts: 3, where 6 could alarm"
     many = test(([False] * 19 + [True]) * 10)
     assert not many.detected
-    assert "no drift seen in 200 scans, of which 10 are not like those" in test.in_words(many)
+    assert in_words(many, none, test).startswith("no drift seen: 10 of 200 scans in order are not like those")
     assert test([]).levels == ()
 
 
@@ -107,3 +112,32 @@ def test_the_usual_share_is_above_what_the_reference_allows(left_out):
 def test_settings_that_make_no_test_are_refused(settings):
     with pytest.raises(SettingError, match="make"):
         DriftTest(**settings)
+
+
+def test_highest_of_those_so_far():
+    assert among_highest([1, 2, 3, 4, 5, 5, 0, 0, 0, 4.5], 0.2) == [False] * 4 + [True] + [False] * 5
+    assert among_highest([5, 4, 3, 2, 1] * 4) == [False] * 20  # equal ones are no news
+    assert among_highest([]) == []
+
+
+@pytest.mark.parametrize("draw", ["normal", "standard_cauchy"])
+def test_scores_that_do_not_change_alarm_as_rarely_as_stated_whatever_their_distribution(draw):
+    rng = np.random.default_rng(5)
+    runs, scans = 1500, 200
+    hits = np.array([among_highest(getattr(rng, draw)(size=scans)) for _ in range(runs)])
+    expected = np.array([np.floor(0.2 * t + 1e-9) / t for t in range(1, scans + 1)])
+    assert np.abs(hits.mean(0) - expected).max() < 5 * np.sqrt(0.2 * 0.8 / runs)
+    assert abs(np.corrcoef(hits[:, 20:].T)[0, 1:].mean()) < 0.02  # independent of those before
+    alarms = np.mean([RISING(row).detected for row in hits])
+    assert alarms <= RISING.alarm_probability(scans, 0.2) + 4 * np.sqrt(0.025 / runs)
+
+
+def test_scores_that_rise_are_found_though_every_scan_stays_familiar():
+    rng = np.random.default_rng(6)
+    delays = []
+    for _ in range(50):
+        drift = RISING(among_highest([*rng.normal(0.3, 0.1, 40), *rng.normal(0.6, 0.1, 60)]))
+        delays.append((drift.alarm or 1000) - 40)
+    assert np.median(delays) < 15
+    assert max(delays) < 60
+    assert 30 <= drift.began <= 45

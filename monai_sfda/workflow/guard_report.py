@@ -34,7 +34,7 @@ def guard_section(record: Mapping[str, Any]) -> GuardSection | None:
     signals, estimates = guard["signals"], guard["estimates"]
     chosen = names.index(guard["chosen"])
     minimised = [name for name in guard["optimised_signals"] if name in SIGNALS]
-    there = [name for name in SIGNALS if any(name in signals[candidate] for candidate in names)]
+    there = [name for name in SIGNALS if any(signals[c].get(name) is not None for c in names)]
     main = [name for name in MAIN_SIGNALS if name in there]
     series = {ESTIMATE: [estimates.get(candidate) for candidate in names]} | {
         SIGNALS[name].title: [signals[candidate].get(name) for candidate in names] for name in main

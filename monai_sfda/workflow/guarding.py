@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,6 @@ from monai_sfda.networks import SegmentationNetwork
 from monai_sfda.release import Release
 from monai_sfda.settings import read_settings
 
-logger = logging.getLogger(__name__)
 NOT_JUDGED = "the guard was switched off: look at the report before the model is used"
 
 
@@ -212,8 +211,17 @@ def decide(
         **split.to_json(),
         "candidates": [{"name": c.name, "epoch": c.epoch} for c in (first, *candidates)],
         "optimised_signals": sorted(method.optimises),
-        **judgement.to_json(),
+        **_without_nan(judgement.to_json()),
     }
     return Decision(
         judgement.verdict, judgement.reasons, judgement.chosen, network, files.get(judgement.chosen), record
     )
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON-ready values with None for every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

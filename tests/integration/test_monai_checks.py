@@ -42,6 +42,13 @@ def test_files_versions_and_keys_are_those_the_zoo_asks_for(name):
     check_source_of_bundle(BUNDLES / name)
 
 
+@pytest.mark.parametrize("job", ["train", "adapt"])
+def test_what_several_processes_of_one_bundle_do_those_of_all_do(job):
+    """`multi_gpu_*.json` holds nothing of a task, so the tests of one bundle under torchrun hold for all."""
+    files = [BUNDLES / name / "configs" / f"multi_gpu_{job}.json" for name in NAMES]
+    assert len({path.read_text(encoding="utf-8") for path in files}) == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("configs", "kind"),

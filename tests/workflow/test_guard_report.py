@@ -121,3 +121,13 @@ def test_the_figure_has_a_panel_a_number_and_refuses_what_does_not_fit():
         signals_along_the_run([0, 4], {"entropy": [1.0]}, 0)
     with pytest.raises(DataError, match="nothing to draw"):
         signals_along_the_run([0, 4], {}, 0)
+
+
+def test_a_signal_that_is_no_number_is_shown_as_none():
+    entry = record()
+    entry["guard"]["signals"]["last"] |= {"entropy": None, "edges": None}
+    entry["guard"]["estimates"]["last"] = None
+    text = page_of(entry).text
+    assert f"{ESTIMATE} +0.000 +0.123 \N{EN DASH}" in text
+    assert "entropy, nats* 0.0500 0.0100 \N{EN DASH}" in text
+    assert "edges" not in text.split("What the guard cannot see")[0]

@@ -27,8 +27,14 @@ _GROUPS: dict[str, tuple[Callable[[Judged], Any], Sequence[Any]]] = {
 }
 
 
-def write_table(out: Path, results: Path = HERE) -> str:
-    """Judges all recorded runs, writes the three files and returns the text."""
+def write_table(out: Path, results: Path | None = None) -> str:
+    """Judges all recorded runs, writes the three files and returns the text.
+
+    Args:
+        out: folder of the records.
+        results: of the files; None for the repository's own results.
+    """
+    results = HERE if results is None else results
     runs = judged_runs(out)
     failed = [record for record in records.read(out / records.RUNS) if "failed" in record]
     halves = {half: [run for run in runs if run.run.half == half] for half in HALVES}

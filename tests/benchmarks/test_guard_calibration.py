@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
+from benchmarks import guard, guard_table
 from benchmarks import guard_records as records
 from benchmarks import guard_stacks as stacks
 from benchmarks.guard_adaptation import adapt, climb, target_scans
@@ -20,7 +21,7 @@ from benchmarks.guard_plan import ABSENT, HALVES, KINDS, METHODS, OTHER_PART, TA
 from benchmarks.guard_results import Judged, correlations, counts, interval
 from benchmarks.guard_table import write_table
 from benchmarks.guard_truth import true_dice
-from benchmarks.guard_worlds import LABELS, World, world_folder
+from benchmarks.guard_worlds import LABELS, World, open_world, world_folder
 from monai_sfda.catalog import ABDOMEN, find_task
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.data.case import Case
@@ -353,3 +354,37 @@ def test_the_table_is_written_from_records(world: World, tmp_path: Path) -> None
     assert "1 further runs ended with an error" in text
     assert "| development half | 0 | 1 |" in text
     assert {p.name for p in (tmp_path / "results").iterdir()} == {"guard.json", "guard.md", "guard.png"}
+
+
+@pytest.mark.long
+def test_a_world_is_made_run_and_judged_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [run for run in itertools.islice(plan(), 84) if run.task == "cardiac" and run.world == 100][:2]
+    monkeypatch.setattr(guard, "planned", lambda limit, half: chosen)
+    monkeypatch.setattr(guard_table, "HERE", tmp_path / "results")
+    monkeypatch.setitem(OTHER_PART, "cardiac", "cardiac")  # one world is enough
+
+    def command(step: str, *more: str) -> None:
+        monkeypatch.setattr("sys.argv", ["guard", step, "--out", str(tmp_path), *more])
+        guard.main()
+
+    command("worlds")
+    world = open_world(tmp_path, "cardiac", 100)
+    assert len({v.case.subject for v in world.adaptation}) == 10
+    tested = {v.case.subject for v in world.test}
+    assert len(tested) == 6
+    assert not tested & {v.case.subject for v in world.adaptation}
+    assert all(v.label is None for v in (*world.adaptation, *world.test, *world.source))
+    command("worlds", "--again")
+    open_world.cache_clear()
+    assert open_world(tmp_path, "cardiac", 100).release.model_sha256 == world.release.model_sha256
+    command("run", "--limit", "84")
+    command("signals")
+    capsys.readouterr()
+    command("run")
+    command("signals")
+    assert capsys.readouterr().out == ""  # nothing is done twice
+    command("table")
+    assert "| development half |" in capsys.readouterr().out
+    assert (tmp_path / "results" / "guard.png").is_file()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.guard_thresholds --out runs/guard --write
 
-Thresholds come from estimates by forests that have not seen the run, its world, or its task: the largest of the
-three that are safe is kept. The last forest grows from all of the half. What is written are the files
+Thresholds come from estimates by forests that have not seen the run, its world, or its task: the largest of
+the three that are safe is kept. The last forest grows from all of the half. What is written are the files
 `monai_sfda/guard/calibration.*`; the held-out half is never read here.
 """
 

@@ -52,8 +52,11 @@ class Calibration:
     @staticmethod
     def parse(thresholds: str, forest: bytes) -> Calibration:
         """Reads the contents of the two files."""
-        data, arrays = json.loads(thresholds), load(forest)
-        wide = {n: a.astype(np.float64) if a.dtype == np.float32 else a for n, a in arrays.items()}
+        data = json.loads(thresholds)
+        wide: dict[str, Any] = {
+            name: array.astype(np.float64) if array.dtype == np.float32 else array
+            for name, array in load(forest).items()
+        }
         return Calibration(
             ChangeEstimator(tuple(data["signals"]), **wide),
             float(data["accept_from"]),

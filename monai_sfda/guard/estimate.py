@@ -19,8 +19,8 @@ NOTHING_PREDICTED = {
     **dict.fromkeys(("atlas_dice", "soft_dice", "soft_dice_worst", "confidence"), 0.0),
     **dict.fromkeys(("continuity", "largest_component", "beside_dice"), 0.0),
 }
-"""What a signal of masks counts as where a network predicts no structure: the worst that it can be. Only beside
-scans or networks that have it; a task that never has a signal has none."""
+"""What a signal of masks counts as where a network predicts no structure: the worst that it can be. Only
+where another scan or the other network has it; a task that never has a signal has none."""
 
 
 def changes_of(unadapted: Sequence[ScanSignals], candidate: Sequence[ScanSignals]) -> dict[str, float]:

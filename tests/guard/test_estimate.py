@@ -1,107 +1,88 @@
-"""The estimator of the change of Dice, against numbers computed otherwise."""
+"""The estimator of the change of Dice: a small forest by hand, and one grown by another library."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
 
-from monai_sfda.guard.estimate import ChangeEstimator, features_of
+from monai_sfda.guard.calibration import FOREST, THRESHOLDS, Calibration
+from monai_sfda.guard.estimate import ChangeEstimator, changes_of
 from monai_sfda.guard.signals import ScanSignals
 
-NAMES = ["change:entropy", "level:entropy", "change:soft_dice"]
-
-
-def judged(count: int, seed: int = 0) -> tuple[list[dict[str, float]], list[float]]:
-    """Candidates whose change is a known linear function of two features, and noise; the third repeats the
-    first.
-    """
-    draw = np.random.default_rng(seed)
-    x = draw.normal(size=(count, 2))
-    third = x[:, 0] + 0.1 * draw.normal(size=count)
-    y = 0.02 * x[:, 0] - 0.01 * x[:, 1] + 0.005 * draw.normal(size=count)
-    rows = [dict(zip(NAMES, (*pair, extra), strict=True)) for pair, extra in zip(x, third, strict=True)]
-    return rows, y.tolist()
+# Two trees: agreement up to 0 -> -4 points, else entropy up to -0.1 -> +2, else +6; and a stump on entropy.
+BY_HAND = ChangeEstimator(
+    names=("agreement", "entropy"),
+    usual=np.array([0.0, 0.05]),
+    roots=np.array([0, 5], np.int32),
+    feature=np.array([0, -1, 1, -1, -1, 1, -1, -1], np.int16),
+    threshold=np.array([0.0, 0, -0.1, 0, 0, 0.0, 0, 0]),
+    left=np.array([1, 0, 3, 0, 0, 6, 0, 0], np.int32),
+    right=np.array([2, 0, 4, 0, 0, 7, 0, 0], np.int32),
+    value=np.array([0.0, -0.04, 0.0, 0.02, 0.06, 0.0, 0.01, -0.01]),
+)
 
 
 def scan(**values: float) -> ScanSignals:
     return ScanSignals(values, {}, np.zeros((1, 2, 2), np.uint8))
 
 
-def test_features_are_means_over_scans_and_paired_changes() -> None:
-    before = [scan(entropy=0.5, soft_dice=0.8), scan(entropy=0.3)]
-    after = [scan(entropy=0.4, soft_dice=0.9), scan(entropy=0.1, soft_dice=0.7)]
-    found = features_of(before, after)
+def test_changes_are_means_over_scans() -> None:
+    before = [scan(entropy=0.5, volumes=2.0), scan(entropy=0.3)]
+    after = [scan(entropy=0.4, volumes=1.0), scan(entropy=0.1, volumes=9.0)]
+    found = changes_of(before, after)
     assert found == {
-        "level:entropy": pytest.approx(0.25),
-        "change:entropy": pytest.approx(-0.15),
-        "level:soft_dice": pytest.approx(0.8),
-        "change:soft_dice": pytest.approx(0.1),  # the second scan has none before
+        "entropy": pytest.approx(-0.15),
+        "volumes": pytest.approx(-1.0),
+    }  # the second has no volume before
+
+
+def test_a_network_that_predicts_nothing_any_more_has_lost_all_agreement() -> None:
+    before, after = [scan(agreement=0.8), scan(agreement=0.6)], [scan(), scan(agreement=0.6)]
+    assert changes_of(before, after) == {"agreement": pytest.approx(-0.4)}
+    assert changes_of([scan(entropy=0.1)], [scan(entropy=0.1)]) == {"entropy": 0.0}  # a task without it
+
+
+def test_what_compares_with_the_unadapted_model_is_taken_as_it_is() -> None:
+    assert changes_of([scan()], [scan(changed=0.2)]) == {"changed": pytest.approx(0.2)}
+
+
+@pytest.mark.parametrize(
+    ("agreement", "entropy", "expected"),
+    [(0.1, 0.2, (0.06 - 0.01) / 2), (0.1, -0.2, (0.02 + 0.01) / 2), (-0.1, 0.0, (-0.04 + 0.01) / 2)],
+)
+def test_the_estimate_is_the_mean_of_the_leaves(agreement: float, entropy: float, expected: float) -> None:
+    assert BY_HAND.estimate({"agreement": agreement, "entropy": entropy}) == pytest.approx(expected)
+
+
+def test_a_signal_that_says_nothing_counts_as_usual() -> None:
+    usual = BY_HAND.estimate({"agreement": 0.1, "entropy": 0.05})
+    assert BY_HAND.estimate({"agreement": 0.1, "entropy": -9.0}, without={"entropy"}) == usual
+    assert BY_HAND.estimate({"agreement": 0.1}) == usual
+    assert BY_HAND.estimate({"agreement": 0.1, "entropy": float("nan")}) == usual
+
+
+def test_a_contribution_is_what_the_estimate_loses_without_the_signal() -> None:
+    found = BY_HAND.contributions({"agreement": 0.1, "entropy": -0.2})
+    assert found == {"agreement": pytest.approx((0.02 + 0.04) / 2), "entropy": pytest.approx(0.015 - 0.025)}
+    assert BY_HAND.contributions({"agreement": 0.1, "entropy": -0.2}, without={"agreement"}).keys() == {
+        "entropy"
     }
 
 
-def test_without_ridge_it_is_least_squares() -> None:
-    rows, changes = judged(400)
-    fitted = ChangeEstimator.fit(rows, changes, names=NAMES, runs=100, ridge=0.0, most=1.0)
-    x = np.clip((np.array([[r[n] for n in NAMES] for r in rows]) - fitted.centre) / fitted.scale, -3, 3)
-    solution, *_ = np.linalg.lstsq(np.column_stack([np.ones(400), x]), np.array(changes), rcond=None)
-    expected = np.column_stack([np.ones(400), x]) @ solution
-    found = [fitted.estimate(row) for row in rows]
-    np.testing.assert_allclose([e.mean for e in found], expected, atol=1e-10)
-    # the error of the fit is the standard deviation of its residuals
-    assert found[0].std == pytest.approx(np.std(np.array(changes) - expected), rel=1e-6)
-
-
-def test_a_left_out_signal_is_as_if_it_had_never_been_seen() -> None:
-    rows, changes = judged(300)
-    whole = ChangeEstimator.fit(rows, changes, names=NAMES, runs=100)
-    alone = ChangeEstimator.fit(rows, changes, names=[NAMES[2]], runs=100)
-    for row in rows[:10]:
-        assert whole.estimate(row, without={"entropy"}).mean == pytest.approx(alone.estimate(row).mean)
-        changed = row | {"change:entropy": 99.0, "level:entropy": -99.0}
-        assert whole.estimate(changed, without={"entropy"}) == whole.estimate(row, without={"entropy"})
-
-
-def test_what_a_run_lacks_moves_nothing() -> None:
-    rows, changes = judged(300)
-    fitted = ChangeEstimator.fit(rows, changes, names=NAMES, runs=100)
-    assert fitted.estimate({}).mean == pytest.approx(np.mean(changes))
-    assert set(fitted.contributions({}).values()) == {0.0}
-
-
-def test_contributions_add_up_to_the_estimate() -> None:
-    rows, changes = judged(300)
-    fitted = ChangeEstimator.fit(rows, changes, names=NAMES, runs=100)
-    parts = fitted.contributions(rows[0])
-    assert set(parts) == {"entropy", "soft_dice"}
-    assert np.mean(changes) + sum(parts.values()) == pytest.approx(fitted.estimate(rows[0]).mean)
-
-
-def test_an_absurd_signal_counts_as_a_large_one() -> None:
-    rows, changes = judged(300)
-    fitted = ChangeEstimator.fit(rows, changes, names=NAMES, runs=100)
-    far, absurd = ({**rows[0], "change:soft_dice": value} for value in (50.0, 1e12))
-    assert fitted.estimate(far) == fitted.estimate(absurd)
-
-
-def test_a_weight_counts_as_so_many_copies() -> None:
-    rows, changes = judged(60)
-    settings = {"names": NAMES, "runs": 1}
-    weighted = ChangeEstimator.fit(rows, changes, weights=[3.0] * 20 + [1.0] * 40, **settings)
-    copied = ChangeEstimator.fit(rows[:20] * 2 + rows, changes[:20] * 2 + changes, **settings)
-    assert copied.mean[-1] == pytest.approx(weighted.mean[-1])
-    assert copied.covariance[-1, -1] == pytest.approx(weighted.covariance[-1, -1])
-
-
-def test_it_survives_being_written() -> None:
-    rows, changes = judged(300)
-    fitted = ChangeEstimator.fit(rows, changes, names=NAMES, runs=100)
-    again = ChangeEstimator.from_json(json.loads(json.dumps(fitted.to_json())))
-    for row in rows[:5]:
-        assert again.estimate(row).mean == pytest.approx(fitted.estimate(row).mean, abs=1e-5)
-
-
-def test_a_feature_that_no_candidate_has_is_left_out() -> None:
-    rows, changes = judged(50)
-    assert ChangeEstimator.fit(rows, changes, names=[*NAMES, "change:atlas"], runs=9).names == tuple(NAMES)
+def test_it_is_the_forest_that_was_grown_and_survives_being_written(tmp_path) -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble", reason="the extra 'benchmark' is not installed")
+    thresholds = pytest.importorskip("benchmarks.guard_thresholds")
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(300, 2)).astype(np.float32)
+    forest = ensemble.ExtraTreesRegressor(20, min_samples_leaf=4, random_state=0)
+    forest.fit(x, 0.05 * x[:, 0] - 0.02 * x[:, 1] ** 2)
+    trees = [tree.tree_ for tree in forest.estimators_]
+    grown = thresholds.from_trees(trees, ("agreement", "entropy"), np.zeros(2))
+    Calibration(grown, 0.03, 0.005, {"half": "development"}).write(tmp_path)
+    again = Calibration.parse(
+        (tmp_path / THRESHOLDS).read_text(encoding="utf-8"), (tmp_path / FOREST).read_bytes()
+    )
+    assert (again.accept_from, again.reject_below) == (0.03, 0.005)
+    rows = [dict(zip(("agreement", "entropy"), map(float, row), strict=True)) for row in x[:50]]
+    expected = forest.predict(x[:50])
+    np.testing.assert_allclose([again.estimator.estimate(row) for row in rows], expected, atol=1e-7)

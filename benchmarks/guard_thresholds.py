@@ -225,14 +225,14 @@ def safe_threshold(foreseen: Sequence[Foreseen]) -> Operation:
     raise AssertionError("nothing is accepted above every estimate")
 
 
-def in_words(name: str, foreseen: Sequence[Foreseen], operation: Operation) -> str:
-    """One line about a way to estimate."""
+def in_words(foreseen: Sequence[Foreseen], operation: Operation) -> str:
+    """One line about a threshold."""
     estimates = np.concatenate([f.estimates for f in foreseen])
     changes = np.concatenate([f.changes for f in foreseen])
     rank = stats.spearmanr(estimates, changes).statistic
     low, high = interval(operation.let_through, operation.harmful)
     return (
-        f"{name}: Spearman {rank:.2f}; accept from {100 * operation.accept_from:.2f} points: "
+        f"    Spearman {rank:.2f}; accept from {100 * operation.accept_from:.2f} points: "
         f"{operation.let_through} of {operation.harmful} harmful let through "
         f"({100 * low:.1f} to {100 * high:.1f}%), {operation.accepted} of {operation.gains} gains accepted, "
         f"regret {100 * operation.regret:.2f}"
@@ -249,16 +249,20 @@ def main() -> None:
     given = parser.parse_args()
     known = examples(given.out)
     print(f"{len(known)} runs of the {HALF} half")
-    safe = {}
-    for name, groups in GROUPS.items():
-        foreseen = foresee(given.out, known, groups)
-        safe[name] = safe_threshold(foreseen)
-        print(in_words(f"by forests that have not seen the {name}", foreseen, safe[name]))
+    by_group = {name: foresee(given.out, known, groups) for name, groups in GROUPS.items()}
+    safe = {name: safe_threshold(foreseen) for name, foreseen in by_group.items()}
+    for name, foreseen in by_group.items():
+        print(f"by forests that have not seen the {name}:")
         for step in (0.01, 0.02, 0.03, 0.04, 0.05):
-            print(in_words("    ", foreseen, operate(foreseen, step)))
+            print(in_words(foreseen, operate(foreseen, step)))
+        print(in_words(foreseen, safe[name]) + ", safe")
+    # Safe for new runs on a scanner that the forest knows, and for a task that it has never seen.
+    accept_from = max(operation.accept_from for operation in safe.values())
+    chosen = {name: operate(foreseen, accept_from) for name, foreseen in by_group.items()}
+    print("chosen:")
+    for name, foreseen in by_group.items():
+        print(in_words(foreseen, chosen[name]) + f", {name} not seen")
     if given.write:
-        # Safe for new runs on a scanner that the forest knows, and for a task that it has never seen.
-        accept_from = max(operation.accept_from for operation in safe.values())
         calibration = Calibration(
             grow(known),
             round(accept_from, 4),
@@ -270,7 +274,7 @@ def main() -> None:
                 "runs": len(known),
                 "harmful": next(iter(safe.values())).harmful,
                 "worlds": len({example.world for example in known}),
-                "safe_when_unseen": {name: round(o.accept_from, 4) for name, o in safe.items()},
+                "by_forests_that_have_not_seen": {name: vars(o) for name, o in chosen.items()},
                 "versions": package_versions(),
             },
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ where another scan or the other network has it; a task that never has a signal h
 
 
 def changes_of(unadapted: Sequence[ScanSignals], candidate: Sequence[ScanSignals]) -> dict[str, float]:
-    """How each signal changes: the mean over scans of candidate minus unadapted.
+    """How each signal changes: the median over scans of candidate minus unadapted.
+
+    The median, so that one corrupted scan among good ones does not decide.
 
     The two signals that compare with the unadapted model (`neither` better) are taken as they are. A signal
     that neither network has on a scan is left out there; one that is undefined everywhere is absent.
@@ -43,7 +45,7 @@ def changes_of(unadapted: Sequence[ScanSignals], candidate: Sequence[ScanSignals
             if name in new and (alone or name in old)
         ]
         if values:
-            found[name] = fmean(values)
+            found[name] = median(values)
     return found
 
 

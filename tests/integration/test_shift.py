@@ -179,6 +179,7 @@ def test_an_adapted_bundle_scores_by_its_own_scans_and_others_are_refused(
         method="adabn",
         output_dir=out,
         **QUICK_ADAPT,
+        **{"guard#enabled": False},
     )
     own = write_scans(tmp_path / "own", "abdomen", "target", phantoms)
     result = score_scans(out, own, tmp_path / "out", device="cpu")

@@ -42,6 +42,8 @@ def check_source_of_bundle(bundle: Path) -> None:
     required = metadata["required_packages_version"]
     assert required["monai_sfda"] == version("monai_sfda")
     assert metadata["monai_version"] == version("monai")
+    # MONAI opens configurations in the encoding of the locale, which may be ASCII.
+    assert [path.name for path in (bundle / "configs").iterdir() if not path.read_bytes().isascii()] == []
     for name, keys in KEYS.items():
         content = read_configuration(bundle, name)
         assert [key for key in keys if key not in content] == []

@@ -57,6 +57,7 @@ def noisy_data(folder, task: Task):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)  # minutes on two cores, more where others use them
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_full_size_configuration_takes_a_step_of_training_and_of_adaptation(name, tmp_path):
     task = find_task(name)

@@ -38,7 +38,7 @@ from monai_sfda.phantom.manifest import NOTICE
 from monai_sfda.phantom.mr import draw_mr_scanner, image_mr
 from monai_sfda.phantom.sampling import mr_grid
 from monai_sfda.phantom.tissues import Organ
-from monai_sfda.prototypes import PrototypeFit
+from monai_sfda.prototype_fit import PrototypeFit
 
 PIXELS, PIXEL_MM = 64, 6.4
 _ORGANS = {"liver": Organ.LIVER, "right_kidney": Organ.RIGHT_KIDNEY}

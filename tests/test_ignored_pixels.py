@@ -11,7 +11,7 @@ from monai_sfda.catalog import IGNORED
 from monai_sfda.evaluation.metrics import score_case
 from monai_sfda.evaluation.summary import summarise
 from monai_sfda.losses import segmentation_cross_entropy, soft_dice_loss
-from monai_sfda.prototypes import PrototypeFit
+from monai_sfda.prototype_fit import PrototypeFit
 
 K = 4
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from monai_sfda.errors import ReleaseError, SettingError
-from monai_sfda.prototypes import PrototypeFit, Prototypes, oas_covariance
+from monai_sfda.prototype_fit import PrototypeFit, oas_covariance
+from monai_sfda.prototypes import Prototypes
 
 K, D = 3, 4
 

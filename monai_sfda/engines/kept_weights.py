@@ -42,10 +42,12 @@ class KeptWeights:
         """Starts to keep what `published` gives; to be called before the checkpoint is attached."""
 
         def start(engine: KeepingEngine) -> None:
+            """Removes what an earlier run left, where this one begins at its first iteration."""
             if engine.state.iteration == 0 and processes.is_first():
                 self.remove()
 
         def keep(engine: KeepingEngine) -> None:
+            """Writes the published weights, one state dict on the CPU, at the end of a chosen epoch."""
             epoch, rest = divmod(int(engine.state.iteration), int(engine.state.epoch_length))
             if rest or not processes.is_first() or epoch not in self.epochs(int(engine.state.max_epochs)):
                 return

@@ -15,7 +15,7 @@ from monai_sfda.data.cache import CachedVolume
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.disclosure import MINIMUM_SUBJECTS, enough_subjects
 from monai_sfda.networks import SegmentationNetwork
-from monai_sfda.prototypes import PrototypeFit
+from monai_sfda.prototype_fit import PrototypeFit
 from monai_sfda.release import ClassRatio
 
 

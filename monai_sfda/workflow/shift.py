@@ -292,15 +292,18 @@ def drift_over(files: Sequence[Path], test: DriftTest | None = None) -> dict[str
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The content of a `shift.json`; a `DataError` that says why where it is none."""
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if result["kind"] == _KIND:
-            return result
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise DataError(
-        "no domain-shift scores are there", path=path.name, remedy="give a shift.json that shift wrote"
-    )
+        if result["kind"] != _KIND:
+            raise ValueError(f"kind {result['kind']!r}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"no domain-shift scores are there ({type(error).__name__})",
+            path=path.name,
+            remedy="give a shift.json that shift wrote",
+        ) from error
+    return result
 
 
 def _table(result: Mapping[str, Any]) -> str:

@@ -23,9 +23,8 @@ from benchmarks.guard_worlds import World
 from monai_sfda.checkpoints import load_weights
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.engines import AdaptationTrainer
-from monai_sfda.engines.candidates import candidate_name
 from monai_sfda.errors import SettingError
-from monai_sfda.evaluation.moments import LAST
+from monai_sfda.guard.candidate import LAST, candidate_name
 from monai_sfda.guard.split import split_by_subject
 from monai_sfda.methods import Method, create_method
 

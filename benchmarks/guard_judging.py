@@ -22,8 +22,9 @@ from benchmarks.guard_worlds import World, open_world
 from monai_sfda.checkpoints import load_into
 from monai_sfda.engines.candidate_signals import SourceKnowledge, signals_of_scans
 from monai_sfda.guard.calibration import Calibration
+from monai_sfda.guard.candidate import UNADAPTED, Candidate
 from monai_sfda.guard.signals import ScanSignals
-from monai_sfda.guard.verdict import UNADAPTED, Candidate, Judgement, judge
+from monai_sfda.guard.verdict import Judgement, judge
 from monai_sfda.methods import find_method
 from monai_sfda.release import ClassRatio
 

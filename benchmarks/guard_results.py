@@ -17,9 +17,9 @@ from benchmarks import guard_records as records
 from benchmarks.guard_judging import verdict
 from benchmarks.guard_plan import Run
 from benchmarks.guard_worlds import world_folder
-from monai_sfda.evaluation.moments import LAST
+from monai_sfda.guard.candidate import LAST, UNADAPTED
 from monai_sfda.guard.signals import SIGNALS
-from monai_sfda.guard.verdict import ACCEPT, FEWEST_SUBJECTS, UNADAPTED, UNSURE
+from monai_sfda.guard.verdict import ACCEPT, FEWEST_SUBJECTS, UNSURE
 from monai_sfda.methods import find_method
 from monai_sfda.release import ClassRatio, Release
 

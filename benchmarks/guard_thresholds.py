@@ -27,9 +27,10 @@ from benchmarks.guard_plan import Run
 from benchmarks.guard_results import GAIN, HARM, class_ratio_of_world, interval
 from benchmarks.guard_worlds import world_folder
 from monai_sfda.guard.calibration import Calibration
+from monai_sfda.guard.candidate import UNADAPTED
 from monai_sfda.guard.estimate import ChangeEstimator, changes_of
 from monai_sfda.guard.signals import SIGNALS
-from monai_sfda.guard.verdict import FEWEST_SUBJECTS, UNADAPTED
+from monai_sfda.guard.verdict import FEWEST_SUBJECTS
 from monai_sfda.methods import find_method
 from monai_sfda.release import package_versions
 

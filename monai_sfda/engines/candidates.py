@@ -6,6 +6,8 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+from typing import IO
 
 import numpy as np
 import torch
@@ -15,17 +17,12 @@ from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.candidate_signals import SourceKnowledge, signals_of_scans
 from monai_sfda.engines.progress import progress_bar
-from monai_sfda.evaluation.moments import LAST
+from monai_sfda.files import cannot_write
+from monai_sfda.guard.candidate import LAST, UNADAPTED, Candidate, candidate_name
 from monai_sfda.guard.signals import ScanSignals
-from monai_sfda.guard.verdict import UNADAPTED, Candidate
 from monai_sfda.networks import SegmentationNetwork
 
 _NOTHING = np.zeros((0, 0, 0), np.uint8)
-
-
-def candidate_name(epoch: int) -> str:
-    """How weights that were kept at the end of an epoch are called."""
-    return f"epoch_{epoch:04d}"
 
 
 def score_candidates(
@@ -43,8 +40,8 @@ def score_candidates(
 ) -> tuple[Candidate, list[Candidate]]:
     """Walks the unadapted network and every candidate over the guard's scans, one scan at a time.
 
-    The unadapted network's segmentations stay in memory, for the others to be compared with; of the others
-    nothing but the signals does.
+    The unadapted network's segmentations, which the others are compared with, wait in a temporary file, and
+    of every scan the signals alone are kept: memory does not grow with the number of scans.
 
     Args:
         before: the unadapted network.
@@ -61,16 +58,16 @@ def score_candidates(
 
     Raises:
         CheckpointError: when weights that were kept are missing or damaged.
+        OutputError: when the temporary file finds no room.
     """
     places = [place for place, volume in enumerate(dataset.volumes) if volume.case.number in numbers]
     total = len(places) * (len(kept) + 2)
-    with progress_bar("guard: looking at candidates") as progress:
+    with progress_bar("guard: looking at candidates") as progress, TemporaryFile() as spool:
 
-        def walk(
-            network: SegmentationNetwork, rank: int, beside: Sequence[NDArray[np.uint8]] | None
-        ) -> Iterator[ScanSignals]:
+        def walk(network: SegmentationNetwork, rank: int) -> Iterator[ScanSignals]:
+            spool.seek(0)
             for i, place in enumerate(places):
-                yield from signals_of_scans(
+                (scan,) = signals_of_scans(
                     network,
                     dataset,
                     [place],
@@ -78,18 +75,28 @@ def score_candidates(
                     device=device,
                     batch_size=batch_size,
                     seed=seed,
-                    beside=None if beside is None else [beside[i]],
+                    beside=[np.load(spool)] if rank else None,
                 )
+                if not rank:
+                    _keep(scan.segmentation, spool)
                 progress(rank * len(places) + i + 1, total)
+                yield replace(scan, segmentation=_NOTHING)
 
-        unadapted = Candidate(UNADAPTED, 0, list(walk(before.to(device), 0, None)))
-        segmentations = [scan.segmentation for scan in unadapted.scans]
-        candidates = []
+        unadapted = Candidate(UNADAPTED, 0, list(walk(before.to(device), 0)))
         networks = _networks(before, after.to(device), kept, epochs)
-        for rank, (name, epoch, network) in enumerate(networks, start=1):
-            scans = [replace(s, segmentation=_NOTHING) for s in walk(network, rank, segmentations)]
-            candidates.append(Candidate(name, epoch, scans))
+        candidates = [
+            Candidate(name, epoch, list(walk(network, rank)))
+            for rank, (name, epoch, network) in enumerate(networks, start=1)
+        ]
     return unadapted, candidates
+
+
+def _keep(segmentation: NDArray[np.uint8], spool: IO[bytes]) -> None:
+    try:
+        np.save(spool, segmentation)
+        spool.flush()
+    except OSError as error:
+        raise cannot_write(Path(gettempdir()), error) from error
 
 
 def _networks(

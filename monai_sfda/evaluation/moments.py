@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from monai_sfda.evaluation.comparison import UNADAPTED
+from monai_sfda.guard.candidate import LAST, UNADAPTED, candidate_title
 
 BEFORE, AFTER, PUBLISHED = "before", "after", "published"
-LAST = "last"
-"""Of the guard's candidates, the weights that the method ended with."""
 
 
 def moment_titles(chosen: str | None) -> dict[str, str]:
@@ -32,13 +30,3 @@ def moment_titles(chosen: str | None) -> dict[str, str]:
         PUBLISHED: f"{candidate_title(chosen)} (published)",
         AFTER: "after (not published)",
     }
-
-
-def candidate_title(name: str) -> str:
-    """A candidate's name for people.
-
-    >>> candidate_title("epoch_0012"), candidate_title("last")
-    ('epoch 12', 'last')
-    """
-    word, _, number = name.partition("_")
-    return f"{word} {int(number)}" if number.isdecimal() else name

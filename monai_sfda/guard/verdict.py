@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from monai_sfda.catalog import without_background
 from monai_sfda.guard.calibration import Calibration, shipped_calibration
+from monai_sfda.guard.candidate import UNADAPTED, Candidate, candidate_weights, mean_signals
 from monai_sfda.guard.estimate import changes_of
 from monai_sfda.guard.ratios import vanished
-from monai_sfda.guard.signals import SIGNALS, ScanSignals
+from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.release import ClassRatio
 
 ACCEPT, REJECT, UNSURE = "accept", "reject", "unsure"
-UNADAPTED = "unadapted"
 FEWEST_SUBJECTS = 3
 """Fewer target subjects than this never make a verdict better than `unsure`."""
 MOST_PIECES = 8.0
 """Times as many connected pieces as before, from which a candidate is ruled out."""
 _MOST_SIGNALS = 4
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Weights that could be published.
-
-    Attributes:
-        name: `unadapted`, `epoch_0004`, `last`.
-        epoch: at whose end they were taken; 0 for the unadapted.
-        scans: signals of the guard's scans, in the same order for every candidate.
-    """
-
-    name: str
-    epoch: int
-    scans: Sequence[ScanSignals]
 
 
 @dataclass(frozen=True)
@@ -74,15 +58,6 @@ class Judgement:
             },
             "vetoes": {name: list(reasons) for name, reasons in self.vetoes.items() if reasons},
         }
-
-
-def mean_signals(candidate: Candidate) -> dict[str, float]:
-    """Each signal's mean over the scans where it is defined."""
-    return {
-        name: fmean(values)
-        for name in SIGNALS
-        if (values := [scan.values[name] for scan in candidate.scans if name in scan.values])
-    }
 
 
 def judge(
@@ -187,11 +162,14 @@ def _in_words(
         if allowed:
             highest = max(allowed, key=lambda name: estimates[name])
             said.append(
-                f"every checkpoint is estimated to be worse than the unadapted model: {highest} by "
+                f"every checkpoint is estimated to be worse than the unadapted model, the best of "
+                f"them, {candidate_weights(highest)}, by "
                 f"{-100 * estimates[highest]:.1f} Dice points"
             )
     else:
-        said.append(f"{best} is estimated to change the mean Dice by {points:+.1f} points")
+        said.append(
+            f"{candidate_weights(best)} are estimated to change the mean Dice by {points:+.1f} points"
+        )
     if verdict == UNSURE and estimates[best] >= calibration.accept_from:
         said.append(f"fewer than {FEWEST_SUBJECTS} target subjects ({subjects}): too few to be sure of it")
     elif verdict == UNSURE:
@@ -199,7 +177,7 @@ def _in_words(
     elif verdict == REJECT and best != UNADAPTED:
         said.append(f"an estimate below {100 * calibration.reject_below:.1f} points is mostly a loss")
     for name, why in vetoes.items():
-        said += [f"{name} is ruled out: {reason}" for reason in why]
+        said += [f"{candidate_weights(name)} are ruled out: {reason}" for reason in why]
     return said
 
 

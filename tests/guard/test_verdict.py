@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from monai_sfda.guard.calibration import Calibration, shipped_calibration
+from monai_sfda.guard.candidate import Candidate
 from monai_sfda.guard.estimate import ChangeEstimator
 from monai_sfda.guard.signals import SIGNALS, ScanSignals
-from monai_sfda.guard.verdict import Candidate, judge
+from monai_sfda.guard.verdict import judge
 from monai_sfda.methods import METHODS, find_method
 from monai_sfda.release import ClassRatio
 
@@ -70,7 +71,7 @@ def test_a_gain_is_accepted_and_the_best_checkpoint_published() -> None:
         "epoch_0002": pytest.approx(0.02),
         "last": pytest.approx(0.004),
     }
-    assert "epoch_0002 is estimated to change the mean Dice by +2.0 points" in found.reasons
+    assert "the weights of epoch 2 are estimated to change the mean Dice by +2.0 points" in found.reasons
     assert any("0.65 before, 0.75 after (+1.6 points)" in reason for reason in found.reasons)
 
 
@@ -100,7 +101,7 @@ def test_a_vanished_structure_rules_a_checkpoint_out_whatever_its_estimate() -> 
     gone = candidate("last", *BETTER, shares=(0.15, 0.0))
     found = judged(candidate("epoch_0002", *SAME), gone)
     assert found.best == "epoch_0002"
-    assert "last is ruled out: spleen has vanished from every scan" in found.reasons
+    assert "the last weights are ruled out: spleen has vanished from every scan" in found.reasons
     assert found.to_json()["vetoes"] == {"last": ["spleen has vanished from every scan"]}
 
 
@@ -114,7 +115,9 @@ def test_masks_in_many_pieces_are_ruled_out() -> None:
     before = candidate("unadapted", {"agreement": 0.6, "components": 2.0})
     found = judged(candidate("last", {"agreement": 0.8, "components": 40.0}), before=before)
     assert found.verdict == "reject"
-    assert "last is ruled out: structures fall into 40 pieces on average, before 2" in found.reasons
+    assert (
+        "the last weights are ruled out: structures fall into 40 pieces on average, before 2" in found.reasons
+    )
 
 
 def test_a_run_without_change_is_never_accepted() -> None:

@@ -1,5 +1,5 @@
-"""Several processes change one store and are killed at random points: every listed version stays whole, and
-exactly one is active.
+"""Several processes change one store and are killed at random points, or while a version is copied in and
+comes into place: every listed version stays whole, and exactly one is active.
 """
 
 from __future__ import annotations
@@ -85,3 +85,42 @@ def test_kills_leave_every_listed_version_whole_and_exactly_one_active(
     assert changes[-1]["version"] == store.active("abdomen").number
     # Each change starts from what the one before left: none was lost, none happened beside the lock.
     assert [change["before"] for change in changes[1:]] == [change["version"] for change in changes[:-1]]
+
+
+_PUBLISH = """
+import sys
+from pathlib import Path
+from monai_sfda.store import ModelStore
+ModelStore(Path(sys.argv[1])).publish(Path(sys.argv[2]))
+"""
+
+
+def test_a_kill_while_a_version_is_copied_or_comes_into_place_leaves_it_whole_or_unlisted(tmp_path):
+    """Files of 8 MB: whoever copied them into place would be met half way by a kill at the first sight."""
+    source, store = os.urandom(100_000), ModelStore(tmp_path / "store")
+    write_source_run(tmp_path / "source", source)
+    store.publish(tmp_path / "source")
+    write_adapted_run(tmp_path / "adapted", os.urandom(8_000_000), source)
+    versions, incoming = tmp_path / "store" / "abdomen" / "versions", tmp_path / "store" / "incoming"
+    cut_short = 0
+    for number in range(8):
+        next_version = versions / f"{len(list(versions.iterdir())) + 1:04d}"
+
+        def is_there(place=next_version, copied=number * 2_000_000):
+            """From the fifth on the version in its place, before that so many bytes in the incoming copy."""
+            sizes = [path.stat().st_size for path in incoming.glob("*/bundle/models/.*model.pt*")]
+            sizes += [path.stat().st_size for path in incoming.glob("*/bundle/models/model.pt")]
+            return place.exists() or (copied < 8_000_000 and max(sizes, default=-1) >= copied)
+
+        words = [sys.executable, "-c", _PUBLISH, str(tmp_path / "store"), str(tmp_path / "adapted")]
+        process = subprocess.Popen(words, cwd=REPOSITORY)
+        while process.poll() is None and not is_there():
+            pass
+        process.kill()
+        process.wait()
+        cut_short += process.returncode != 0
+        assert store.verify("abdomen") == {}
+        assert store.active("abdomen").number == 1
+    assert cut_short >= 4
+    assert store.publish(tmp_path / "adapted").faults() == []
+    assert list(incoming.iterdir()) == []

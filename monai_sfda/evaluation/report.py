@@ -34,7 +34,7 @@ from monai_sfda.evaluation.comparison import (
     with_minus_sign,
 )
 from monai_sfda.evaluation.figures import bars, curves
-from monai_sfda.evaluation.moments import moment_titles
+from monai_sfda.evaluation.moments import AFTER, BEFORE, PUBLISHED, moment_titles
 from monai_sfda.evaluation.privacy import presentable_settings, withhold_locations
 from monai_sfda.evaluation.report_content import VERDICTS, ReportContent
 from monai_sfda.evaluation.report_warnings import counted, oracle_settings, warnings_of
@@ -103,7 +103,7 @@ def render_report(content: ReportContent) -> str:
         guard_figure=None if content.guard is None else _embed(content.guard.figure),
         reasons=[withhold_locations(reason) for reason in content.reasons],
         warnings=[*map(withhold_locations, content.warnings), *found],
-        headline=_headline(results),
+        headline=_headline(results, titles),
         worse=_worse(changes),
         results=results,
         tables=[metric_table(results, metric) for metric in metrics_in(results)] if results else [],
@@ -136,24 +136,40 @@ def render_report(content: ReportContent) -> str:
     )
 
 
-def _headline(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None:
-    """The figures at the top of the report; None without a result before and after that may be compared."""
+_RESULTS = {BEFORE: UNADAPTED, PUBLISHED: PUBLISHED, AFTER: ADAPTED}
+"""Moment to the result that scores it."""
+
+
+def _headline(results: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> dict[str, Any] | None:
+    """The figures at the top of the report; None without a result before and after that may be compared.
+
+    Args:
+        results: name to summary.
+        titles: of the moments, which say what is published.
+    """
     if UNADAPTED not in results or ADAPTED not in results or disagreements(results):
         return None
-    before, after, bound = (
-        results[name]["dice"]["mean"] if name in results else None for name in (UNADAPTED, ADAPTED, BOUND)
-    )
-    if before is None or after is None:
+    means = {name: results[name]["dice"]["mean"] for name in results}
+    if means[UNADAPTED] is None or means[ADAPTED] is None:
         return None
     row = metric_table(results, METRIC_DISPLAY[0]).rows[-1]
     other_cases = "the means may be over different cases" if row.uncertain else ""
+    tiles = [
+        (f"Mean Dice {title}", f"{means[_RESULTS[moment]]:.3f}", "")
+        for moment, title in titles.items()
+        if means.get(_RESULTS[moment]) is not None
+    ]
+    changed = [moment for moment in (PUBLISHED, AFTER) if means.get(_RESULTS[moment]) is not None]
+    for moment in changed:
+        change = means[_RESULTS[moment]] - means[UNADAPTED]
+        title = "Change in mean Dice" + (f", {titles[moment]}" if len(changed) > 1 else "")
+        tiles.append((title, with_minus_sign(f"{change:+.3f}"), ""))
+    if means.get(BOUND) is not None:
+        title = f"Gap to the bound ({means[BOUND]:.3f}) closed" + (", after" if len(changed) > 1 else "")
+        why_no_gap = other_cases if row.withheld is None else row.withheld.short
+        tiles.append((title, row.gap, why_no_gap))
     return {
-        "before": f"{before:.3f}",
-        "after": f"{after:.3f}",
-        "change": with_minus_sign(f"{after - before:+.3f}"),
-        "gap": row.gap,
-        "why_no_gap": other_cases if row.withheld is None else row.withheld.short,
-        "bound": "" if bound is None else f"{bound:.3f}",
+        "tiles": tiles,
         "cases": str(results[ADAPTED]["cases"]),
         "evaluated": f"{results[ADAPTED]['domain']} {results[ADAPTED]['split']}",
         "protocol": str(results[ADAPTED]["protocol"]["name"]),

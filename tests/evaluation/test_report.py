@@ -230,6 +230,27 @@ def test_an_unknown_verdict_and_an_image_that_is_not_png_are_refused(content: Re
         render_report(content)
 
 
+def test_the_figures_at_the_top_say_which_model_is_in_use(make_summary: MakeSummary) -> None:
+    scores = {"unadapted": make_summary(0.4), "adapted": make_summary(0.8), "published": make_summary(0.7)}
+
+    def top(chosen: str | None, *names: str) -> str:
+        results = {name: scores[name] for name in names}
+        content = ReportContent(title="Run", task="abdomen", method="sfs", results=results, chosen=chosen)
+        return Page(render_report(content)).text
+
+    text = top("epoch_0004", "unadapted", "adapted", "published")
+    for words in (
+        "Mean Dice before 0.400 Mean Dice epoch 4 (published) 0.700 Mean Dice after (not published) 0.800",
+        "Change in mean Dice, epoch 4 (published) +0.300",
+        "Change in mean Dice, after (not published) +0.400",
+    ):
+        assert words in text
+    assert "Mean Dice before (published) 0.400" in top("unadapted", "unadapted", "adapted")
+    assert "Mean Dice after (published) 0.800 Change in mean Dice +0.400" in top(
+        "last", "unadapted", "adapted"
+    )
+
+
 def test_the_report_warns_where_its_numbers_mislead(make_summary: MakeSummary) -> None:
     def warnings(**changes: Any) -> str:
         return Page(render_report(ReportContent(title="Run", task="abdomen", method="sfs", **changes))).text

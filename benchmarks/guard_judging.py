@@ -105,6 +105,7 @@ def verdict(
         candidates,
         optimised=find_method(run.method).optimises,
         subjects=run.subjects,
+        guard_subjects=run.guard_subjects,
         labels=labels_of(run.task),
         class_ratio=class_ratio,
         calibration=calibration,

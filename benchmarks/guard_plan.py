@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_sfda.guard.split import number_kept_back
 from monai_sfda.methods import StepSettings, find_method
 
 TASKS = ("abdomen", "cardiac", "brain_modality", "brain_grade", "spine", "street")
@@ -73,6 +74,9 @@ KINDS: dict[str, Kind] = {
     "common": Kind("slices that show most of a class", 4),
     "absent": Kind("a structure truly absent", 3, wrong=False),
 }
+GUARD_SHARE = 0.25
+TWO_FROM = 8
+"""Target subjects from which the guard has two: runs of five show what a guard of one is worth."""
 SIZES = (1, 2, 5, 5, 5, 10, 10, 10)
 """Target subjects. Most have three or more: with fewer no verdict is better than `unsure`."""
 
@@ -128,6 +132,11 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """As it stands in a record."""
         return asdict(self)
+
+    @property
+    def guard_subjects(self) -> int:
+        """How many are behind the guard's scans."""
+        return number_kept_back(self.subjects, GUARD_SHARE, two_from=TWO_FROM) or self.subjects
 
     @property
     def method_settings(self) -> dict[str, Any]:

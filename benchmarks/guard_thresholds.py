@@ -153,7 +153,7 @@ def foresee(out: Path, known: Sequence[Example], groups: Callable[[Example], Any
     found = []
     for group in sorted({groups(example) for example in known}):
         estimator = grow([e for e in known if groups(e) != group])
-        calibration = Calibration(estimator, 0.0, 0.0, {})
+        calibration = Calibration(estimator, 0.0, 0.0, 0.0, {})
         for example in (e for e in known if groups(e) == group):
             ratio = class_ratio_of_world(world_folder(out, example.run.task, example.run.world))
             judged = verdict(example.run, example.record, ratio, calibration)
@@ -181,17 +181,27 @@ GROUPS: dict[str, Callable[[Example], Any]] = {
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Estimates from which a run is accepted: with two guard subjects or more, and with one."""
+
+    two: float
+    one: float
+
+    def of(self, run: Run) -> float:
+        """The one that counts for a run."""
+        return self.two if run.guard_subjects > 1 else self.one
+
+
+@dataclass(frozen=True)
 class Operation:
-    """What a threshold would have done.
+    """What thresholds would have done.
 
     Attributes:
-        accept_from: the threshold.
         harmful, let_through: harmful runs, and those of which harmful weights would be published.
         gains, accepted: runs of enough subjects that gain, and those of them that would be accepted.
         regret: mean over runs of enough subjects, Dice.
     """
 
-    accept_from: float
     harmful: int
     let_through: int
     gains: int
@@ -199,15 +209,14 @@ class Operation:
     regret: float
 
 
-def operate(foreseen: Sequence[Foreseen], accept_from: float) -> Operation:
-    """Counts what is accepted from an estimate on."""
+def operate(foreseen: Sequence[Foreseen], thresholds: Thresholds) -> Operation:
+    """Counts what is accepted from estimates on."""
     enough = [f for f in foreseen if f.run.subjects >= FEWEST_SUBJECTS]
-    accepted = [f for f in enough if f.estimate > 0 and f.estimate >= accept_from]
+    accepted = [f for f in enough if f.estimate > 0 and f.estimate >= thresholds.of(f.run)]
     gains = [f for f in enough if f.last >= GAIN]
     chosen = set(map(id, accepted))
     regret = [f.most - (f.change if id(f) in chosen else 0.0) for f in enough]
     return Operation(
-        accept_from,
         sum(f.last < -HARM for f in foreseen),
         sum(f.change < -HARM for f in accepted),
         len(gains),
@@ -216,24 +225,34 @@ def operate(foreseen: Sequence[Foreseen], accept_from: float) -> Operation:
     )
 
 
-def safe_threshold(foreseen: Sequence[Foreseen]) -> Operation:
+def safe_threshold(foreseen: Sequence[Foreseen]) -> float:
     """The lowest threshold that lets no more than `SAFE_SHARE` of the harmful runs through."""
     steps = sorted({round(f.estimate, 4) for f in foreseen if f.estimate > 0} | {0.0})
     for step in [*steps, max(steps) + 0.01]:
-        found = operate(foreseen, step + 1e-4)
+        found = operate(foreseen, Thresholds(step + 1e-4, step + 1e-4))
         if found.let_through <= SAFE_SHARE * found.harmful:
-            return found
+            return step + 1e-4
     raise AssertionError("nothing is accepted above every estimate")
 
 
-def in_words(foreseen: Sequence[Foreseen], operation: Operation) -> str:
-    """One line about a threshold."""
+def safe_thresholds(foreseen: Sequence[Foreseen]) -> Thresholds:
+    """The lowest safe ones; that of one guard subject is never the lower."""
+    two, one = (
+        safe_threshold([f for f in foreseen if (f.run.guard_subjects > 1) == more]) for more in (True, False)
+    )
+    return Thresholds(two, max(one, two))
+
+
+def in_words(foreseen: Sequence[Foreseen], thresholds: Thresholds) -> str:
+    """One line about thresholds."""
+    operation = operate(foreseen, thresholds)
     estimates = np.concatenate([f.estimates for f in foreseen])
     changes = np.concatenate([f.changes for f in foreseen])
     rank = stats.spearmanr(estimates, changes).statistic
     low, high = interval(operation.let_through, operation.harmful)
     return (
-        f"    Spearman {rank:.2f}; accept from {100 * operation.accept_from:.2f} points: "
+        f"    Spearman {rank:.2f}; accept from {100 * thresholds.two:.2f} points, with one guard subject "
+        f"{100 * thresholds.one:.2f}: "
         f"{operation.let_through} of {operation.harmful} harmful let through "
         f"({100 * low:.1f} to {100 * high:.1f}%), {operation.accepted} of {operation.gains} gains accepted, "
         f"regret {100 * operation.regret:.2f}"
@@ -251,36 +270,40 @@ def main() -> None:
     known = examples(given.out)
     print(f"{len(known)} runs of the {HALF} half")
     by_group = {name: foresee(given.out, known, groups) for name, groups in GROUPS.items()}
-    safe = {name: safe_threshold(foreseen) for name, foreseen in by_group.items()}
+    safe = {name: safe_thresholds(foreseen) for name, foreseen in by_group.items()}
     for name, foreseen in by_group.items():
         print(f"by forests that have not seen the {name}:")
         for step in (0.01, 0.02, 0.03, 0.04, 0.05):
-            print(in_words(foreseen, operate(foreseen, step)))
+            print(in_words(foreseen, Thresholds(step, step)))
         print(in_words(foreseen, safe[name]) + ", safe")
     # Safe for new runs on a scanner that the forest knows, and for a task that it has never seen.
-    accept_from = max(operation.accept_from for operation in safe.values())
-    chosen = {name: operate(foreseen, accept_from) for name, foreseen in by_group.items()}
+    chosen = Thresholds(*(max(getattr(found, part) for found in safe.values()) for part in ("two", "one")))
     print("chosen:")
     for name, foreseen in by_group.items():
-        print(in_words(foreseen, chosen[name]) + f", {name} not seen")
+        print(in_words(foreseen, chosen) + f", {name} not seen")
     if given.write:
+        by_forests = {name: vars(operate(foreseen, chosen)) for name, foreseen in by_group.items()}
         calibration = Calibration(
             grow(known),
-            round(accept_from, 4),
+            round(chosen.two, 4),
+            round(chosen.one, 4),
             HARM,
             {
                 "command": "python -m benchmarks.guard_thresholds --write",
                 "half": HALF,
                 "phantoms": True,
                 "runs": len(known),
-                "harmful": next(iter(safe.values())).harmful,
+                "harmful": next(iter(by_forests.values()))["harmful"],
                 "worlds": len({example.world for example in known}),
-                "by_forests_that_have_not_seen": {name: vars(o) for name, o in chosen.items()},
+                "by_forests_that_have_not_seen": by_forests,
                 "versions": package_versions(),
             },
         )
         calibration.write(Path(monai_sfda.guard.__file__).parent)
-        print(f"written: accept from {calibration.accept_from}, reject below {calibration.reject_below}")
+        print(
+            f"written: accept from {calibration.accept_from}, with one guard subject "
+            f"{calibration.accept_from_one}, reject below {calibration.reject_below}"
+        )
 
 
 if __name__ == "__main__":

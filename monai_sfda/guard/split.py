@@ -11,6 +11,9 @@ import numpy as np
 from monai_sfda.data.case import Case
 from monai_sfda.guard.verdict import FEWEST_SUBJECTS
 
+TWO_FROM = 5
+"""Target subjects from which at least two are the guard's: of one, a single unusual patient decides."""
+
 
 @dataclass(frozen=True)
 class TargetSplit:
@@ -45,23 +48,39 @@ class TargetSplit:
         }
 
 
-def split_by_subject(cases: Sequence[Case], share: float, seed: int) -> TargetSplit:
+def number_kept_back(subjects: int, share: float, *, two_from: int = TWO_FROM) -> int:
+    """How many of some subjects are the guard's alone.
+
+    Of n, `share` n rounded to the nearest, at least one, at least two of `two_from` and more, and never all;
+    none of fewer than `FEWEST_SUBJECTS`.
+
+    >>> [number_kept_back(n, 0.25) for n in (2, 3, 5, 10, 40)]
+    [0, 1, 2, 3, 10]
+    """
+    if subjects < FEWEST_SUBJECTS:
+        return 0
+    return min(max(int(share * subjects + 0.5), 2 if subjects >= two_from else 1), subjects - 1)
+
+
+def split_by_subject(
+    cases: Sequence[Case], share: float, seed: int, *, two_from: int = TWO_FROM
+) -> TargetSplit:
     """Keeps the scans of some subjects, drawn by the seed, for the guard.
 
-    Of n subjects, `share` n rounded to the nearest, at least one and never all, are the guard's. With fewer
-    than `FEWEST_SUBJECTS` all scans serve for both.
+    How many is said by `number_kept_back`; where it says none, all scans serve for both.
 
     Args:
         cases: of the target; scans of one subject stay together.
         share: of the subjects, between 0 and 1.
         seed: of the draw.
+        two_from: subjects from which the guard has two.
     """
     subjects = list(dict.fromkeys(case.subject for case in cases))
     numbers = tuple(case.number for case in cases)
     n = len(subjects)
-    if n < FEWEST_SUBJECTS:
+    kept = number_kept_back(n, share, two_from=two_from)
+    if not kept:
         return TargetSplit(numbers, numbers, n, n, n)
-    kept = min(max(int(share * n + 0.5), 1), n - 1)
     order = np.random.default_rng([seed, n]).permutation(n)
     guard = {subjects[int(i)] for i in order[:kept]}
     return TargetSplit(

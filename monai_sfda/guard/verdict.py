@@ -66,6 +66,7 @@ def judge(
     *,
     optimised: Collection[str],
     subjects: int,
+    guard_subjects: int,
     labels: Mapping[str, int],
     class_ratio: ClassRatio | None,
     calibration: Calibration | None = None,
@@ -75,15 +76,16 @@ def judge(
     - A candidate is vetoed when a structure has vanished that the unadapted model finds, or when the number
       of its pieces has exploded.
     - The best is the candidate with the highest estimate that is not vetoed; the unadapted model's own is 0.
-    - `accept` from the calibration's `accept_from` on; `reject` below `reject_below`, or when all candidates
-      are vetoed or the unadapted model itself is best; `unsure` between, with fewer than `FEWEST_SUBJECTS`
-      subjects, and where a signal is no number.
+    - `accept` from what the calibration says for so many guard subjects; `reject` below `reject_below`, or
+      when all candidates are vetoed or the unadapted model itself is best; `unsure` between, with fewer than
+      `FEWEST_SUBJECTS` subjects, and where a signal is no number.
 
     Args:
         unadapted: the model before.
         candidates: weights along the run, the last among them.
         optimised: names of the signals that the method itself minimises; they say nothing about it.
         subjects: target subjects in all.
+        guard_subjects: how many of them are behind the guard's scans.
         labels: class names to indices.
         class_ratio: of the release.
         calibration: None for the package's own.
@@ -102,14 +104,14 @@ def judge(
     }
     allowed = [name for name in estimates if not vetoes.get(name)]
     best = max(allowed, key=lambda name: estimates[name])
-    highest = estimates[best]
+    highest, accept_from = estimates[best], calibration.accepts_from(guard_subjects)
     if best == UNADAPTED:
         verdict = REJECT
-    elif highest >= calibration.accept_from:
+    elif highest >= accept_from:
         verdict = ACCEPT if subjects >= FEWEST_SUBJECTS else UNSURE
     else:
         verdict = REJECT if highest < calibration.reject_below else UNSURE
-    reasons = _in_words(verdict, best, estimates, vetoes, calibration, subjects)
+    reasons = _in_words(verdict, best, estimates, vetoes, calibration, subjects, guard_subjects)
     if best != UNADAPTED:
         parts = calibration.estimator.contributions(changes[best], without=optimised)
         reasons += _signals_in_words(parts, unadapted, next(c for c in candidates if c.name == best))
@@ -154,8 +156,9 @@ def _in_words(
     vetoes: Mapping[str, Sequence[str]],
     calibration: Calibration,
     subjects: int,
+    guard_subjects: int,
 ) -> list[str]:
-    points = 100 * estimates[best]
+    points, accept_from = 100 * estimates[best], calibration.accepts_from(guard_subjects)
     said = []
     if best == UNADAPTED:
         allowed = [name for name in estimates if name != UNADAPTED and not vetoes[name]]
@@ -170,10 +173,11 @@ def _in_words(
         said.append(
             f"{candidate_weights(best)} are estimated to change the mean Dice by {points:+.1f} points"
         )
-    if verdict == UNSURE and estimates[best] >= calibration.accept_from:
+    if verdict == UNSURE and estimates[best] >= accept_from:
         said.append(f"fewer than {FEWEST_SUBJECTS} target subjects ({subjects}): too few to be sure of it")
     elif verdict == UNSURE:
-        said.append(f"an estimate below {100 * calibration.accept_from:.1f} points may be a loss")
+        by_one = " that rests on one subject alone" if guard_subjects == 1 else ""
+        said.append(f"an estimate below {100 * accept_from:.1f} points{by_one} may be a loss")
     elif verdict == REJECT and best != UNADAPTED:
         said.append(f"an estimate below {100 * calibration.reject_below:.1f} points is mostly a loss")
     for name, why in vetoes.items():

@@ -195,6 +195,7 @@ def decide(
         candidates,
         optimised=method.optimises,
         subjects=split.subjects,
+        guard_subjects=split.guard_subjects,
         labels=guarding.target.task.labels,
         class_ratio=knowledge.class_ratio,
     )

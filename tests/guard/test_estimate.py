@@ -75,11 +75,11 @@ def test_it_is_the_forest_that_was_grown_and_survives_being_written(tmp_path) ->
     forest.fit(x, 0.05 * x[:, 0] - 0.02 * x[:, 1] ** 2)
     trees = [tree.tree_ for tree in forest.estimators_]
     grown = thresholds.from_trees(trees, ("agreement", "entropy"), np.zeros(2))
-    Calibration(grown, 0.03, 0.005, {"half": "development"}).write(tmp_path)
+    Calibration(grown, 0.03, 0.06, 0.005, {"half": "development"}).write(tmp_path)
     again = Calibration.parse(
         (tmp_path / THRESHOLDS).read_text(encoding="utf-8"), (tmp_path / FOREST).read_bytes()
     )
-    assert (again.accept_from, again.reject_below) == (0.03, 0.005)
+    assert (again.accept_from, again.accept_from_one, again.reject_below) == (0.03, 0.06, 0.005)
     rows = [dict(zip(("agreement", "entropy"), map(float, row), strict=True)) for row in x[:50]]
     expected = forest.predict(x[:50])
     np.testing.assert_allclose([again.estimator.estimate(row) for row in rows], expected, atol=1e-7)

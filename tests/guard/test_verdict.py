@@ -32,6 +32,7 @@ KNOWN = Calibration(
         value=np.array([0.0, -0.06, 0.0, 0.008, 0.04, 0.0, 0.08, 0.0]),
     ),
     accept_from=0.01,
+    accept_from_one=0.03,
     reject_below=0.002,
     made_from={},
 )
@@ -44,7 +45,11 @@ def candidate(name: str, *scans: Mapping[str, float], shares: Sequence[float] = 
 
 
 def judged(
-    *candidates: Candidate, before: Candidate | None = None, subjects: int = 8, optimised: Sequence[str] = ()
+    *candidates: Candidate,
+    before: Candidate | None = None,
+    subjects: int = 8,
+    guard_subjects: int = 2,
+    optimised: Sequence[str] = (),
 ) -> Any:
     before = before or candidate("unadapted", {"agreement": 0.7, "entropy": 0.3}, {"agreement": 0.6})
     return judge(
@@ -52,6 +57,7 @@ def judged(
         candidates,
         optimised=optimised,
         subjects=subjects,
+        guard_subjects=guard_subjects,
         labels=LABELS,
         class_ratio=RATIO,
         calibration=KNOWN,
@@ -91,6 +97,14 @@ def test_fewer_than_three_subjects_are_too_few(subjects: int, verdict: str) -> N
     assert judged(candidate("last", *BETTER), subjects=subjects).verdict == verdict
 
 
+def test_one_guard_subject_must_say_more_than_two() -> None:
+    by_one = judged(candidate("last", *BETTER), guard_subjects=1)
+    assert (by_one.verdict, by_one.chosen, by_one.best) == ("unsure", "unadapted", "last")
+    assert "an estimate below 3.0 points that rests on one subject alone may be a loss" in by_one.reasons
+    best = ({"agreement": 0.8, "entropy": 0.0}, {"agreement": 0.7})
+    assert judged(candidate("last", *best), guard_subjects=1).verdict == "accept"
+
+
 def test_what_the_method_minimises_says_nothing() -> None:
     surer = ({"agreement": 0.7, "entropy": 0.0}, {"agreement": 0.6})
     assert judged(candidate("last", *surer)).verdict == "accept"
@@ -123,7 +137,9 @@ def test_masks_in_many_pieces_are_ruled_out() -> None:
 def test_a_run_without_change_is_never_accepted() -> None:
     before = candidate("unadapted", {"agreement": 0.7, "entropy": 0.3, "changed": 0.0})
     same = candidate("last", {"agreement": 0.7, "entropy": 0.3, "changed": 0.0})
-    shipped = judge(before, [same], optimised=(), subjects=8, labels=LABELS, class_ratio=RATIO)
+    shipped = judge(
+        before, [same], optimised=(), subjects=8, guard_subjects=2, labels=LABELS, class_ratio=RATIO
+    )
     assert shipped.chosen == "unadapted"
 
 
@@ -131,7 +147,7 @@ def test_the_shipped_calibration_uses_known_signals_and_every_method_leaves_some
     shipped = shipped_calibration()
     signals = set(shipped.estimator.names)
     assert signals <= set(SIGNALS)
-    assert 0 <= shipped.reject_below <= shipped.accept_from
+    assert 0 <= shipped.reject_below <= shipped.accept_from <= shipped.accept_from_one
     assert shipped.made_from["half"] == "development"
     for name in METHODS:
         assert signals - find_method(name).optimises

@@ -38,6 +38,8 @@ HALF = "development"
 SAFE_SHARE = 0.005
 """Of the harmful runs, that may be let through where the thresholds are chosen: half of what is promised."""
 TREES, SMALLEST_LEAF, SHARE_OF_SIGNALS = 150, 4, 0.4
+CAUTION = 0.5
+"""Spreads of the trees that a cautious estimate is below their mean."""
 MOST = 0.15
 """A larger change counts as this: the forest is to be sharp where the decision is."""
 
@@ -132,11 +134,11 @@ class Foreseen:
 
     Attributes:
         run: of the plan.
-        estimate: of the best candidate that is not ruled out; 0 when that is the unadapted model.
+        estimate: cautious, of the best candidate that is not ruled out; 0 when that is the unadapted model.
         change: its true change.
         last: true change of the method's last weights.
         most: true change of the checkpoint that the labels would choose, at least 0.
-        estimates, changes: of all candidates.
+        estimates, changes: of all candidates; cautious ones.
     """
 
     run: Run
@@ -153,7 +155,7 @@ def foresee(out: Path, known: Sequence[Example], groups: Callable[[Example], Any
     found = []
     for group in sorted({groups(example) for example in known}):
         estimator = grow([e for e in known if groups(e) != group])
-        calibration = Calibration(estimator, 0.0, 0.0, 0.0, {})
+        calibration = Calibration(estimator, CAUTION, 0.0, 0.0, 0.0, {})
         for example in (e for e in known if groups(e) == group):
             ratio = class_ratio_of_world(world_folder(out, example.run.task, example.run.world))
             judged = verdict(example.run, example.record, ratio, calibration)
@@ -162,11 +164,11 @@ def foresee(out: Path, known: Sequence[Example], groups: Callable[[Example], Any
             found.append(
                 Foreseen(
                     example.run,
-                    judged.estimates[judged.best],
+                    judged.cautious[judged.best],
                     change[judged.best],
                     example.change[order[-1]],
                     max(change.values()),
-                    tuple(judged.estimates[name] for name in order),
+                    tuple(judged.cautious[name] for name in order),
                     tuple(example.change[name] for name in order),
                 )
             )
@@ -285,6 +287,7 @@ def main() -> None:
         by_forests = {name: vars(operate(foreseen, chosen)) for name, foreseen in by_group.items()}
         calibration = Calibration(
             grow(known),
+            CAUTION,
             round(chosen.two, 4),
             round(chosen.one, 4),
             HARM,

@@ -29,9 +29,11 @@ class Judgement:
     Attributes:
         verdict: `accept`, `reject` or `unsure`.
         chosen: name of the candidate whose weights are published: the best on `accept`, else `unadapted`.
-        best: name of the candidate with the highest estimate, whatever the verdict.
+        best: name of the candidate with the highest cautious estimate, whatever the verdict; `unadapted`
+            where no candidate is estimated to be a gain.
         reasons: in words.
         estimates: candidate to the estimated change of the mean Dice against the unadapted model.
+        cautious: candidate to the same less what the trees' disagreement takes off.
         signals: candidate to signal to its mean over the scans where it is defined.
         vetoes: candidate to why it may not be chosen.
     """
@@ -41,6 +43,7 @@ class Judgement:
     best: str
     reasons: tuple[str, ...]
     estimates: Mapping[str, float]
+    cautious: Mapping[str, float]
     signals: Mapping[str, Mapping[str, float]]
     vetoes: Mapping[str, Sequence[str]]
 
@@ -52,6 +55,7 @@ class Judgement:
             "best": self.best,
             "reasons": list(self.reasons),
             "estimates": {name: round(value, 4) for name, value in self.estimates.items()},
+            "cautious_estimates": {name: round(value, 4) for name, value in self.cautious.items()},
             "signals": {
                 candidate: {name: round(value, 6) for name, value in values.items()}
                 for candidate, values in self.signals.items()
@@ -75,10 +79,11 @@ def judge(
 
     - A candidate is vetoed when a structure has vanished that the unadapted model finds, or when the number
       of its pieces has exploded.
-    - The best is the candidate with the highest estimate that is not vetoed; the unadapted model's own is 0.
-    - `accept` from what the calibration says for so many guard subjects; `reject` below `reject_below`, or
-      when all candidates are vetoed or the unadapted model itself is best; `unsure` between, with fewer than
-      `FEWEST_SUBJECTS` subjects, and where a signal is no number.
+    - An estimate is the forest's mean, a cautious one less half the spread of its trees (`caution`).
+    - The best is the candidate with the highest cautious estimate that is not vetoed.
+    - `accept` from the cautious estimate on that the calibration says for so many guard subjects; `reject`
+      where the best is estimated below `reject_below`, or all candidates are vetoed; `unsure` between, and
+      with fewer than `FEWEST_SUBJECTS` subjects.
 
     Args:
         unadapted: the model before.
@@ -92,8 +97,12 @@ def judge(
     """
     calibration = calibration or shipped_calibration()
     changes = {candidate.name: changes_of(unadapted.scans, candidate.scans) for candidate in candidates}
-    estimates = {UNADAPTED: 0.0} | {
+    found = {
         name: calibration.estimator.estimate(values, without=optimised) for name, values in changes.items()
+    }
+    estimates = {UNADAPTED: 0.0} | {name: estimate.mean for name, estimate in found.items()}
+    cautious = {UNADAPTED: 0.0} | {
+        name: estimate.cautious(calibration.caution) for name, estimate in found.items()
     }
     vetoes = {
         candidate.name: [
@@ -102,16 +111,18 @@ def judge(
         ]
         for candidate in candidates
     }
-    allowed = [name for name in estimates if not vetoes.get(name)]
-    best = max(allowed, key=lambda name: estimates[name])
-    highest, accept_from = estimates[best], calibration.accepts_from(guard_subjects)
-    if best == UNADAPTED:
+    allowed = [name for name in found if not vetoes[name]]
+    best = max(allowed, key=lambda name: cautious[name], default=UNADAPTED)
+    accept_from = calibration.accepts_from(guard_subjects)
+    if estimates[best] < calibration.reject_below:
         verdict = REJECT
-    elif highest >= accept_from:
-        verdict = ACCEPT if subjects >= FEWEST_SUBJECTS else UNSURE
+    elif cautious[best] < accept_from or subjects < FEWEST_SUBJECTS:
+        verdict = UNSURE
     else:
-        verdict = REJECT if highest < calibration.reject_below else UNSURE
-    reasons = _in_words(verdict, best, estimates, vetoes, calibration, subjects, guard_subjects)
+        verdict = ACCEPT
+    if estimates[best] < 0:
+        best = UNADAPTED
+    reasons = _in_words(verdict, best, estimates, cautious, vetoes, calibration, subjects, guard_subjects)
     if best != UNADAPTED:
         parts = calibration.estimator.contributions(changes[best], without=optimised)
         reasons += _signals_in_words(parts, unadapted, next(c for c in candidates if c.name == best))
@@ -121,6 +132,7 @@ def judge(
         best=best,
         reasons=tuple(reasons),
         estimates=estimates,
+        cautious=cautious,
         signals={c.name: mean_signals(c) for c in (unadapted, *candidates)},
         vetoes=vetoes,
     )
@@ -153,6 +165,7 @@ def _in_words(
     verdict: str,
     best: str,
     estimates: Mapping[str, float],
+    cautious: Mapping[str, float],
     vetoes: Mapping[str, Sequence[str]],
     calibration: Calibration,
     subjects: int,
@@ -177,7 +190,7 @@ def _in_words(
         said.append(f"fewer than {FEWEST_SUBJECTS} target subjects ({subjects}): too few to be sure of it")
     elif verdict == UNSURE:
         by_one = " that rests on one subject alone" if guard_subjects == 1 else ""
-        said.append(f"an estimate below {100 * accept_from:.1f} points{by_one} may be a loss")
+        said.append(f"a cautious estimate below {100 * accept_from:.1f} points{by_one} may be a loss")
     elif verdict == REJECT and best != UNADAPTED:
         said.append(f"an estimate below {100 * calibration.reject_below:.1f} points is mostly a loss")
     for name, why in vetoes.items():

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import guard_stacks as stacks
-from benchmarks.guard_plan import GUARD_SHARE, OTHER_PART, TWO_FROM, Run
+from benchmarks.guard_plan import GUARD_SHARE, OTHER_PART, Run
 from benchmarks.guard_worlds import World
 from monai_sfda.checkpoints import load_weights
 from monai_sfda.data.cache import CachedVolume
@@ -66,7 +66,7 @@ def target_scans(run: Run, world: World, other: Callable[[str], World]) -> Targe
         replace(volume, case=replace(volume.case, number=number))
         for number, volume in enumerate(itertools.chain(*befallen.values()), start=1)
     ]
-    split = split_by_subject([volume.case for volume in volumes], GUARD_SHARE, run.seed, two_from=TWO_FROM)
+    split = split_by_subject([volume.case for volume in volumes], GUARD_SHARE, run.seed)
     preprocessing = world.release.preprocessing["target"]
     adaptation, guard = (
         stacks.CachedStacks(world.task, [v for v in volumes if v.case.number in numbers], preprocessing)

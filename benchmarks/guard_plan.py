@@ -75,8 +75,6 @@ KINDS: dict[str, Kind] = {
     "absent": Kind("a structure truly absent", 3, wrong=False),
 }
 GUARD_SHARE = 0.25
-TWO_FROM = 8
-"""Target subjects from which the guard has two: runs of five show what a guard of one is worth."""
 SIZES = (1, 2, 5, 5, 5, 10, 10, 10)
 """Target subjects. Most have three or more: with fewer no verdict is better than `unsure`."""
 
@@ -136,7 +134,7 @@ class Run:
     @property
     def guard_subjects(self) -> int:
         """How many are behind the guard's scans."""
-        return number_kept_back(self.subjects, GUARD_SHARE, two_from=TWO_FROM) or self.subjects
+        return number_kept_back(self.subjects, GUARD_SHARE) or self.subjects
 
     @property
     def method_settings(self) -> dict[str, Any]:

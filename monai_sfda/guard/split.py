@@ -48,10 +48,10 @@ class TargetSplit:
         }
 
 
-def number_kept_back(subjects: int, share: float, *, two_from: int = TWO_FROM) -> int:
+def number_kept_back(subjects: int, share: float) -> int:
     """How many of some subjects are the guard's alone.
 
-    Of n, `share` n rounded to the nearest, at least one, at least two of `two_from` and more, and never all;
+    Of n, `share` n rounded to the nearest, at least one, at least two of `TWO_FROM` and more, and never all;
     none of fewer than `FEWEST_SUBJECTS`.
 
     >>> [number_kept_back(n, 0.25) for n in (2, 3, 5, 10, 40)]
@@ -59,12 +59,10 @@ def number_kept_back(subjects: int, share: float, *, two_from: int = TWO_FROM) -
     """
     if subjects < FEWEST_SUBJECTS:
         return 0
-    return min(max(int(share * subjects + 0.5), 2 if subjects >= two_from else 1), subjects - 1)
+    return min(max(int(share * subjects + 0.5), 2 if subjects >= TWO_FROM else 1), subjects - 1)
 
 
-def split_by_subject(
-    cases: Sequence[Case], share: float, seed: int, *, two_from: int = TWO_FROM
-) -> TargetSplit:
+def split_by_subject(cases: Sequence[Case], share: float, seed: int) -> TargetSplit:
     """Keeps the scans of some subjects, drawn by the seed, for the guard.
 
     How many is said by `number_kept_back`; where it says none, all scans serve for both.
@@ -73,12 +71,11 @@ def split_by_subject(
         cases: of the target; scans of one subject stay together.
         share: of the subjects, between 0 and 1.
         seed: of the draw.
-        two_from: subjects from which the guard has two.
     """
     subjects = list(dict.fromkeys(case.subject for case in cases))
     numbers = tuple(case.number for case in cases)
     n = len(subjects)
-    kept = number_kept_back(n, share, two_from=two_from)
+    kept = number_kept_back(n, share)
     if not kept:
         return TargetSplit(numbers, numbers, n, n, n)
     order = np.random.default_rng([seed, n]).permutation(n)

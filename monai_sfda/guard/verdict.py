@@ -184,9 +184,10 @@ def _in_words(
             )
     else:
         said.append(
-            f"{candidate_weights(best)} are estimated to change the mean Dice by {points:+.1f} points"
+            f"{candidate_weights(best)} are estimated to change the mean Dice by {points:+.1f} points, "
+            f"cautiously by {100 * cautious[best]:+.1f}"
         )
-    if verdict == UNSURE and estimates[best] >= accept_from:
+    if verdict == UNSURE and cautious[best] >= accept_from:
         said.append(f"fewer than {FEWEST_SUBJECTS} target subjects ({subjects}): too few to be sure of it")
     elif verdict == UNSURE:
         by_one = " that rests on one subject alone" if guard_subjects == 1 else ""

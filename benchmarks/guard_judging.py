@@ -104,7 +104,6 @@ def verdict(
         unadapted,
         candidates,
         optimised=find_method(run.method).optimises,
-        subjects=run.subjects,
         guard_subjects=run.guard_subjects,
         labels=labels_of(run.task),
         class_ratio=class_ratio,

@@ -133,8 +133,8 @@ class Run:
 
     @property
     def guard_subjects(self) -> int:
-        """How many are behind the guard's scans."""
-        return number_kept_back(self.subjects, GUARD_SHARE) or self.subjects
+        """How many the guard has for itself."""
+        return number_kept_back(self.subjects, GUARD_SHARE)
 
     @property
     def method_settings(self) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from benchmarks.guard_plan import Run
 from benchmarks.guard_worlds import world_folder
 from monai_sfda.guard.candidate import LAST, UNADAPTED
 from monai_sfda.guard.signals import SIGNALS
-from monai_sfda.guard.verdict import ACCEPT, FEWEST_SUBJECTS, UNSURE
+from monai_sfda.guard.split import TWO_FROM
+from monai_sfda.guard.verdict import ACCEPT, UNSURE
 from monai_sfda.methods import find_method
 from monai_sfda.release import ClassRatio, Release
 
@@ -147,7 +148,7 @@ def counts(runs: Sequence[Judged]) -> dict[str, Any]:
     these, since of fewer nothing is ever published.
     """
     harmful = [run for run in runs if run.harmful]
-    enough = [run for run in runs if run.run.subjects >= FEWEST_SUBJECTS]
+    enough = [run for run in runs if run.run.subjects >= TWO_FROM]
     gains = [run for run in enough if run.of_last >= GAIN]
     near = [run for run in runs if abs(run.of_last) <= HARM]
     return {

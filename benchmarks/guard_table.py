@@ -12,7 +12,7 @@ from benchmarks.guard_plan import HALVES, KINDS, METHODS, SIZES, TASKS
 from benchmarks.guard_results import GAIN, HARM, Judged, correlations, counts, grouped, judged_runs
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.guard.signals import SIGNALS
-from monai_sfda.guard.verdict import FEWEST_SUBJECTS
+from monai_sfda.guard.split import TWO_FROM
 from monai_sfda.release import package_versions
 from monai_sfda.workflow.results import machine
 
@@ -71,7 +71,7 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         f"harmful when the method's last weights lose more than {100 * HARM:g} Dice points against the "
         "unadapted model on unseen labelled target subjects; harm is let through when the guard publishes "
         f"weights that do. Gains are of {100 * GAIN:g} points or more, by runs of at least "
-        f"{FEWEST_SUBJECTS} target subjects, as is the regret: Dice points lost against the checkpoint that "
+        f"{TWO_FROM} target subjects, as is the regret: Dice points lost against the checkpoint that "
         "the labels would choose, the unadapted model among them. Intervals: 95%, Clopper and Pearson. "
         "Thresholds were chosen on the development half; the held-out half has other anatomies, scanners, "
         f"resolution and imaging. {content['failed']} further runs ended with an error (a loss or a weight "
@@ -100,7 +100,7 @@ def as_markdown(content: Mapping[str, Any]) -> str:
 
 def _rows(name: str, groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [
-        f"| {name} | harmful | others | harm let through | of harmful with {FEWEST_SUBJECTS}+ subjects "
+        f"| {name} | harmful | others | harm let through | of harmful with {TWO_FROM}+ subjects "
         "| gains accepted | unsure | regret: published | preferred | last | unadapted |",
         "|" + "---|" * 11,
     ]

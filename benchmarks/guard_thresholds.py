@@ -30,7 +30,7 @@ from monai_sfda.guard.calibration import Calibration
 from monai_sfda.guard.candidate import UNADAPTED
 from monai_sfda.guard.estimate import ChangeEstimator, changes_of
 from monai_sfda.guard.signals import SIGNALS
-from monai_sfda.guard.verdict import FEWEST_SUBJECTS
+from monai_sfda.guard.split import TWO_FROM
 from monai_sfda.methods import find_method
 from monai_sfda.release import package_versions
 
@@ -38,8 +38,6 @@ HALF = "development"
 SAFE_SHARE = 0.005
 """Of the harmful runs, that may be let through where the thresholds are chosen: half of what is promised."""
 TREES, SMALLEST_LEAF, SHARE_OF_SIGNALS = 150, 4, 0.4
-CAUTION = 0.5
-"""Spreads of the trees that a cautious estimate is below their mean."""
 MOST = 0.15
 """A larger change counts as this: the forest is to be sharp where the decision is."""
 
@@ -134,11 +132,11 @@ class Foreseen:
 
     Attributes:
         run: of the plan.
-        estimate: cautious, of the best candidate that is not ruled out; 0 when that is the unadapted model.
+        estimate: of the best candidate that is not ruled out; 0 when that is the unadapted model.
         change: its true change.
         last: true change of the method's last weights.
         most: true change of the checkpoint that the labels would choose, at least 0.
-        estimates, changes: of all candidates; cautious ones.
+        estimates, changes: of all candidates.
     """
 
     run: Run
@@ -155,7 +153,7 @@ def foresee(out: Path, known: Sequence[Example], groups: Callable[[Example], Any
     found = []
     for group in sorted({groups(example) for example in known}):
         estimator = grow([e for e in known if groups(e) != group])
-        calibration = Calibration(estimator, CAUTION, 0.0, 0.0, 0.0, {})
+        calibration = Calibration(estimator, 0.0, 0.0, {})
         for example in (e for e in known if groups(e) == group):
             ratio = class_ratio_of_world(world_folder(out, example.run.task, example.run.world))
             judged = verdict(example.run, example.record, ratio, calibration)
@@ -164,11 +162,11 @@ def foresee(out: Path, known: Sequence[Example], groups: Callable[[Example], Any
             found.append(
                 Foreseen(
                     example.run,
-                    judged.cautious[judged.best],
+                    judged.estimates[judged.best],
                     change[judged.best],
                     example.change[order[-1]],
                     max(change.values()),
-                    tuple(judged.cautious[name] for name in order),
+                    tuple(judged.estimates[name] for name in order),
                     tuple(example.change[name] for name in order),
                 )
             )
@@ -183,27 +181,17 @@ GROUPS: dict[str, Callable[[Example], Any]] = {
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Estimates from which a run is accepted: with two guard subjects or more, and with one."""
-
-    two: float
-    one: float
-
-    def of(self, run: Run) -> float:
-        """The one that counts for a run."""
-        return self.two if run.guard_subjects > 1 else self.one
-
-
-@dataclass(frozen=True)
 class Operation:
-    """What thresholds would have done.
+    """What a threshold would have done.
 
     Attributes:
+        accept_from: the threshold.
         harmful, let_through: harmful runs, and those of which harmful weights would be published.
         gains, accepted: runs of enough subjects that gain, and those of them that would be accepted.
         regret: mean over runs of enough subjects, Dice.
     """
 
+    accept_from: float
     harmful: int
     let_through: int
     gains: int
@@ -211,14 +199,15 @@ class Operation:
     regret: float
 
 
-def operate(foreseen: Sequence[Foreseen], thresholds: Thresholds) -> Operation:
-    """Counts what is accepted from estimates on."""
-    enough = [f for f in foreseen if f.run.subjects >= FEWEST_SUBJECTS]
-    accepted = [f for f in enough if f.estimate > 0 and f.estimate >= thresholds.of(f.run)]
+def operate(foreseen: Sequence[Foreseen], accept_from: float) -> Operation:
+    """Counts what is accepted from an estimate on."""
+    enough = [f for f in foreseen if f.run.subjects >= TWO_FROM]
+    accepted = [f for f in enough if f.estimate > 0 and f.estimate >= accept_from]
     gains = [f for f in enough if f.last >= GAIN]
     chosen = set(map(id, accepted))
     regret = [f.most - (f.change if id(f) in chosen else 0.0) for f in enough]
     return Operation(
+        accept_from,
         sum(f.last < -HARM for f in foreseen),
         sum(f.change < -HARM for f in accepted),
         len(gains),
@@ -227,34 +216,24 @@ def operate(foreseen: Sequence[Foreseen], thresholds: Thresholds) -> Operation:
     )
 
 
-def safe_threshold(foreseen: Sequence[Foreseen]) -> float:
+def safe_threshold(foreseen: Sequence[Foreseen]) -> Operation:
     """The lowest threshold that lets no more than `SAFE_SHARE` of the harmful runs through."""
     steps = sorted({round(f.estimate, 4) for f in foreseen if f.estimate > 0} | {0.0})
     for step in [*steps, max(steps) + 0.01]:
-        found = operate(foreseen, Thresholds(step + 1e-4, step + 1e-4))
+        found = operate(foreseen, step + 1e-4)
         if found.let_through <= SAFE_SHARE * found.harmful:
-            return step + 1e-4
+            return found
     raise AssertionError("nothing is accepted above every estimate")
 
 
-def safe_thresholds(foreseen: Sequence[Foreseen]) -> Thresholds:
-    """The lowest safe ones; that of one guard subject is never the lower."""
-    two, one = (
-        safe_threshold([f for f in foreseen if (f.run.guard_subjects > 1) == more]) for more in (True, False)
-    )
-    return Thresholds(two, max(one, two))
-
-
-def in_words(foreseen: Sequence[Foreseen], thresholds: Thresholds) -> str:
-    """One line about thresholds."""
-    operation = operate(foreseen, thresholds)
+def in_words(foreseen: Sequence[Foreseen], operation: Operation) -> str:
+    """One line about a threshold."""
     estimates = np.concatenate([f.estimates for f in foreseen])
     changes = np.concatenate([f.changes for f in foreseen])
     rank = stats.spearmanr(estimates, changes).statistic
     low, high = interval(operation.let_through, operation.harmful)
     return (
-        f"    Spearman {rank:.2f}; accept from {100 * thresholds.two:.2f} points, with one guard subject "
-        f"{100 * thresholds.one:.2f}: "
+        f"    Spearman {rank:.2f}; accept from {100 * operation.accept_from:.2f} points: "
         f"{operation.let_through} of {operation.harmful} harmful let through "
         f"({100 * low:.1f} to {100 * high:.1f}%), {operation.accepted} of {operation.gains} gains accepted, "
         f"regret {100 * operation.regret:.2f}"
@@ -272,41 +251,36 @@ def main() -> None:
     known = examples(given.out)
     print(f"{len(known)} runs of the {HALF} half")
     by_group = {name: foresee(given.out, known, groups) for name, groups in GROUPS.items()}
-    safe = {name: safe_thresholds(foreseen) for name, foreseen in by_group.items()}
+    safe = {name: safe_threshold(foreseen) for name, foreseen in by_group.items()}
     for name, foreseen in by_group.items():
         print(f"by forests that have not seen the {name}:")
         for step in (0.01, 0.02, 0.03, 0.04, 0.05):
-            print(in_words(foreseen, Thresholds(step, step)))
+            print(in_words(foreseen, operate(foreseen, step)))
         print(in_words(foreseen, safe[name]) + ", safe")
     # Safe for new runs on a scanner that the forest knows, and for a task that it has never seen.
-    chosen = Thresholds(*(max(getattr(found, part) for found in safe.values()) for part in ("two", "one")))
+    accept_from = max(operation.accept_from for operation in safe.values())
+    chosen = {name: operate(foreseen, accept_from) for name, foreseen in by_group.items()}
     print("chosen:")
     for name, foreseen in by_group.items():
-        print(in_words(foreseen, chosen) + f", {name} not seen")
+        print(in_words(foreseen, chosen[name]) + f", {name} not seen")
     if given.write:
-        by_forests = {name: vars(operate(foreseen, chosen)) for name, foreseen in by_group.items()}
         calibration = Calibration(
             grow(known),
-            CAUTION,
-            round(chosen.two, 4),
-            round(chosen.one, 4),
+            round(accept_from, 4),
             HARM,
             {
                 "command": "python -m benchmarks.guard_thresholds --write",
                 "half": HALF,
                 "phantoms": True,
                 "runs": len(known),
-                "harmful": next(iter(by_forests.values()))["harmful"],
+                "harmful": next(iter(safe.values())).harmful,
                 "worlds": len({example.world for example in known}),
-                "by_forests_that_have_not_seen": by_forests,
+                "by_forests_that_have_not_seen": {name: vars(o) for name, o in chosen.items()},
                 "versions": package_versions(),
             },
         )
         calibration.write(Path(monai_sfda.guard.__file__).parent)
-        print(
-            f"written: accept from {calibration.accept_from}, with one guard subject "
-            f"{calibration.accept_from_one}, reject below {calibration.reject_below}"
-        )
+        print(f"written: accept from {calibration.accept_from}, reject below {calibration.reject_below}")
 
 
 if __name__ == "__main__":

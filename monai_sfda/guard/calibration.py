@@ -26,24 +26,15 @@ class Calibration:
 
     Attributes:
         estimator: grown from judged runs on phantoms.
-        caution: how many spreads a cautious estimate is below the mean, see `Estimate`.
-        accept_from: a cautious estimate from this on is believed to be a gain, where the guard has two
-            subjects or more.
-        accept_from_one: the same where it has one.
-        reject_below: an estimate (the mean) below this is believed to be no gain.
+        accept_from: an estimate from this on is believed to be a gain.
+        reject_below: an estimate below this is believed to be no gain.
         made_from: how it was made, for people: command, half of the population, numbers of runs.
     """
 
     estimator: ChangeEstimator
-    caution: float
     accept_from: float
-    accept_from_one: float
     reject_below: float
     made_from: Mapping[str, Any]
-
-    def accepts_from(self, guard_subjects: int) -> float:
-        """The cautious estimate from which a run is accepted whose guard has so many subjects."""
-        return self.accept_from if guard_subjects > 1 else max(self.accept_from, self.accept_from_one)
 
     def write(self, folder: Path) -> None:
         """Writes the two files that are shipped."""
@@ -52,9 +43,7 @@ class Calibration:
         content = {
             "kind": "monai_sfda calibration of the guard",
             "made_from": dict(self.made_from),
-            "caution": self.caution,
             "accept_from": self.accept_from,
-            "accept_from_one": self.accept_from_one,
             "reject_below": self.reject_below,
             "signals": list(self.estimator.names),
         }
@@ -70,9 +59,7 @@ class Calibration:
         }
         return Calibration(
             ChangeEstimator(tuple(data["signals"]), **wide),
-            float(data["caution"]),
             float(data["accept_from"]),
-            float(data["accept_from_one"]),
             float(data["reject_below"]),
             data["made_from"],
         )

@@ -55,23 +55,6 @@ def _completed(values: Mapping[str, float], had: Collection[str]) -> dict[str, f
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """An estimated change of the mean Dice, as a share of 1.
-
-    Attributes:
-        mean: over the trees.
-        spread: standard deviation over the trees: large where no run that the forest grew from was like this.
-    """
-
-    mean: float
-    spread: float
-
-    def cautious(self, caution: float) -> float:
-        """The mean less so many spreads."""
-        return self.mean - caution * self.spread
-
-
-@dataclass(frozen=True)
 class ChangeEstimator:
     """A forest of regression trees: changes of signals to the change of the mean Dice.
 
@@ -100,15 +83,14 @@ class ChangeEstimator:
     right: NDArray[np.int32]
     value: Floats
 
-    def estimate(self, changes: Mapping[str, float], *, without: Collection[str] = ()) -> Estimate:
-        """The estimated change of the mean Dice, and how far the trees are from agreeing on it.
+    def estimate(self, changes: Mapping[str, float], *, without: Collection[str] = ()) -> float:
+        """The estimated change of the mean Dice, as a share of 1.
 
         Args:
             changes: see `changes_of`.
             without: signals that say nothing about the run, because its method minimises them.
         """
-        by_tree = self.value[self._leaves(self._features(changes, without))]
-        return Estimate(float(by_tree.mean()), float(by_tree.std()))
+        return float(self.value[self._leaves(self._features(changes, without))].mean())
 
     def contributions(
         self, changes: Mapping[str, float], *, without: Collection[str] = ()

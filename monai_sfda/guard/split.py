@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from monai_sfda.data.case import Case
-from monai_sfda.guard.verdict import FEWEST_SUBJECTS
 
+FEWEST_SUBJECTS = 3
+"""Target subjects from which some are kept back for the guard."""
 TWO_FROM = 5
 """Target subjects from which at least two are the guard's: of one, a single unusual patient decides."""
 

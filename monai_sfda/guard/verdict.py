@@ -15,8 +15,10 @@ from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.release import ClassRatio
 
 ACCEPT, REJECT, UNSURE = "accept", "reject", "unsure"
-FEWEST_SUBJECTS = 3
-"""Fewer target subjects than this never make a verdict better than `unsure`."""
+FEWEST_GUARD_SUBJECTS = 2
+"""Fewer subjects of the guard's own never make a verdict better than `unsure`: of one, a single corrupted or
+unusual scan decides, and no threshold was safe.
+"""
 MOST_PIECES = 8.0
 """Times as many connected pieces as before, from which a candidate is ruled out."""
 _MOST_SIGNALS = 4
@@ -29,11 +31,9 @@ class Judgement:
     Attributes:
         verdict: `accept`, `reject` or `unsure`.
         chosen: name of the candidate whose weights are published: the best on `accept`, else `unadapted`.
-        best: name of the candidate with the highest cautious estimate, whatever the verdict; `unadapted`
-            where no candidate is estimated to be a gain.
+        best: name of the candidate with the highest estimate, whatever the verdict.
         reasons: in words.
         estimates: candidate to the estimated change of the mean Dice against the unadapted model.
-        cautious: candidate to the same less what the trees' disagreement takes off.
         signals: candidate to signal to its mean over the scans where it is defined.
         vetoes: candidate to why it may not be chosen.
     """
@@ -43,7 +43,6 @@ class Judgement:
     best: str
     reasons: tuple[str, ...]
     estimates: Mapping[str, float]
-    cautious: Mapping[str, float]
     signals: Mapping[str, Mapping[str, float]]
     vetoes: Mapping[str, Sequence[str]]
 
@@ -55,7 +54,6 @@ class Judgement:
             "best": self.best,
             "reasons": list(self.reasons),
             "estimates": {name: round(value, 4) for name, value in self.estimates.items()},
-            "cautious_estimates": {name: round(value, 4) for name, value in self.cautious.items()},
             "signals": {
                 candidate: {name: round(value, 6) for name, value in values.items()}
                 for candidate, values in self.signals.items()
@@ -69,7 +67,6 @@ def judge(
     candidates: Sequence[Candidate],
     *,
     optimised: Collection[str],
-    subjects: int,
     guard_subjects: int,
     labels: Mapping[str, int],
     class_ratio: ClassRatio | None,
@@ -79,30 +76,24 @@ def judge(
 
     - A candidate is vetoed when a structure has vanished that the unadapted model finds, or when the number
       of its pieces has exploded.
-    - An estimate is the forest's mean, a cautious one less half the spread of its trees (`caution`).
-    - The best is the candidate with the highest cautious estimate that is not vetoed.
-    - `accept` from the cautious estimate on that the calibration says for so many guard subjects; `reject`
-      where the best is estimated below `reject_below`, or all candidates are vetoed; `unsure` between, and
-      with fewer than `FEWEST_SUBJECTS` subjects.
+    - The best is the candidate with the highest estimate that is not vetoed; the unadapted model's own is 0.
+    - `accept` from the calibration's `accept_from` on; `reject` below `reject_below`, or when all candidates
+      are vetoed or the unadapted model itself is best; `unsure` between, with fewer than
+      `FEWEST_GUARD_SUBJECTS` guard subjects, and where a signal is no number.
 
     Args:
         unadapted: the model before.
         candidates: weights along the run, the last among them.
         optimised: names of the signals that the method itself minimises; they say nothing about it.
-        subjects: target subjects in all.
-        guard_subjects: how many of them are behind the guard's scans.
+        guard_subjects: subjects whom the guard has for itself; 0 where it judges by what was adapted to.
         labels: class names to indices.
         class_ratio: of the release.
         calibration: None for the package's own.
     """
     calibration = calibration or shipped_calibration()
     changes = {candidate.name: changes_of(unadapted.scans, candidate.scans) for candidate in candidates}
-    found = {
+    estimates = {UNADAPTED: 0.0} | {
         name: calibration.estimator.estimate(values, without=optimised) for name, values in changes.items()
-    }
-    estimates = {UNADAPTED: 0.0} | {name: estimate.mean for name, estimate in found.items()}
-    cautious = {UNADAPTED: 0.0} | {
-        name: estimate.cautious(calibration.caution) for name, estimate in found.items()
     }
     vetoes = {
         candidate.name: [
@@ -111,18 +102,16 @@ def judge(
         ]
         for candidate in candidates
     }
-    allowed = [name for name in found if not vetoes[name]]
-    best = max(allowed, key=lambda name: cautious[name], default=UNADAPTED)
-    accept_from = calibration.accepts_from(guard_subjects)
-    if estimates[best] < calibration.reject_below:
+    allowed = [name for name in estimates if not vetoes.get(name)]
+    best = max(allowed, key=lambda name: estimates[name])
+    highest = estimates[best]
+    if best == UNADAPTED:
         verdict = REJECT
-    elif cautious[best] < accept_from or subjects < FEWEST_SUBJECTS:
-        verdict = UNSURE
+    elif highest >= calibration.accept_from:
+        verdict = ACCEPT if guard_subjects >= FEWEST_GUARD_SUBJECTS else UNSURE
     else:
-        verdict = ACCEPT
-    if estimates[best] < 0:
-        best = UNADAPTED
-    reasons = _in_words(verdict, best, estimates, cautious, vetoes, calibration, subjects, guard_subjects)
+        verdict = REJECT if highest < calibration.reject_below else UNSURE
+    reasons = _in_words(verdict, best, estimates, vetoes, calibration, guard_subjects)
     if best != UNADAPTED:
         parts = calibration.estimator.contributions(changes[best], without=optimised)
         reasons += _signals_in_words(parts, unadapted, next(c for c in candidates if c.name == best))
@@ -132,7 +121,6 @@ def judge(
         best=best,
         reasons=tuple(reasons),
         estimates=estimates,
-        cautious=cautious,
         signals={c.name: mean_signals(c) for c in (unadapted, *candidates)},
         vetoes=vetoes,
     )
@@ -165,13 +153,11 @@ def _in_words(
     verdict: str,
     best: str,
     estimates: Mapping[str, float],
-    cautious: Mapping[str, float],
     vetoes: Mapping[str, Sequence[str]],
     calibration: Calibration,
-    subjects: int,
     guard_subjects: int,
 ) -> list[str]:
-    points, accept_from = 100 * estimates[best], calibration.accepts_from(guard_subjects)
+    points = 100 * estimates[best]
     said = []
     if best == UNADAPTED:
         allowed = [name for name in estimates if name != UNADAPTED and not vetoes[name]]
@@ -184,14 +170,13 @@ def _in_words(
             )
     else:
         said.append(
-            f"{candidate_weights(best)} are estimated to change the mean Dice by {points:+.1f} points, "
-            f"cautiously by {100 * cautious[best]:+.1f}"
+            f"{candidate_weights(best)} are estimated to change the mean Dice by {points:+.1f} points"
         )
-    if verdict == UNSURE and cautious[best] >= accept_from:
-        said.append(f"fewer than {FEWEST_SUBJECTS} target subjects ({subjects}): too few to be sure of it")
+    if verdict == UNSURE and estimates[best] >= calibration.accept_from:
+        own = guard_subjects or "none"
+        said.append(f"{own} of the target's subjects are the guard's own: too few to be sure")
     elif verdict == UNSURE:
-        by_one = " that rests on one subject alone" if guard_subjects == 1 else ""
-        said.append(f"a cautious estimate below {100 * accept_from:.1f} points{by_one} may be a loss")
+        said.append(f"an estimate below {100 * calibration.accept_from:.1f} points may be a loss")
     elif verdict == REJECT and best != UNADAPTED:
         said.append(f"an estimate below {100 * calibration.reject_below:.1f} points is mostly a loss")
     for name, why in vetoes.items():

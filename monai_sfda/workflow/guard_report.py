@@ -14,7 +14,6 @@ from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import UNSURE
 
 ESTIMATE = "estimated change of mean Dice"
-CAUTIOUS = "cautious estimate, which decides"
 MAIN_SIGNALS = (
     *("agreement", "agreement_worst", "soft_dice", "entropy", "composition_kl", "vanished"),
     *("components", "edges"),
@@ -37,19 +36,10 @@ def guard_section(record: Mapping[str, Any]) -> GuardSection | None:
     minimised = [name for name in guard["optimised_signals"] if name in SIGNALS]
     there = [name for name in SIGNALS if any(signals[c].get(name) is not None for c in names)]
     main = [name for name in MAIN_SIGNALS if name in there]
-    cautious = guard.get("cautious_estimates", {})  # runs of earlier versions have none
     series = {ESTIMATE: [estimates.get(candidate) for candidate in names]} | {
         SIGNALS[name].title: [signals[candidate].get(name) for candidate in names] for name in main
     }
-
-    def estimate_row(title: str, values: Mapping[str, float | None]) -> GuardRow:
-        cells = [values.get(name) for name in names]
-        signed = (NOTHING if v is None else with_minus_sign(f"{v:+.3f}") for v in cells)
-        return GuardRow(title, "higher is better", tuple(signed))
-
-    decides = [estimate_row(ESTIMATE, estimates)]
-    if cautious:
-        decides.append(estimate_row(CAUTIOUS, cautious))
+    estimate_cells = [with_minus_sign(f"{v:+.3f}") if v is not None else NOTHING for v in series[ESTIMATE]]
 
     def row(name: str) -> GuardRow:
         signal = SIGNALS[name]
@@ -65,7 +55,7 @@ def guard_section(record: Mapping[str, Any]) -> GuardSection | None:
         judged_on=judged_on(guard),
         candidates=tuple(candidate_title(name) for name in names),
         chosen=chosen,
-        main=(*decides, *map(row, main)),
+        main=(GuardRow(ESTIMATE, "higher is better", tuple(estimate_cells)), *map(row, main)),
         others=tuple(row(name) for name in there if name not in main),
         vetoes=tuple(
             (candidate_title(name), "; ".join(guard["vetoes"][name]))

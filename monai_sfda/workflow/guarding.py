@@ -194,8 +194,7 @@ def decide(
         first,
         candidates,
         optimised=method.optimises,
-        subjects=split.subjects,
-        guard_subjects=split.guard_subjects,
+        guard_subjects=0 if split.shared else split.guard_subjects,
         labels=guarding.target.task.labels,
         class_ratio=knowledge.class_ratio,
     )

@@ -48,13 +48,7 @@ def test_what_compares_with_the_unadapted_model_is_taken_as_it_is() -> None:
     [(0.1, 0.2, (0.06 - 0.01) / 2), (0.1, -0.2, (0.02 + 0.01) / 2), (-0.1, 0.0, (-0.04 + 0.01) / 2)],
 )
 def test_the_estimate_is_the_mean_of_the_leaves(agreement: float, entropy: float, expected: float) -> None:
-    assert BY_HAND.estimate({"agreement": agreement, "entropy": entropy}).mean == pytest.approx(expected)
-
-
-def test_the_spread_is_the_standard_deviation_of_the_leaves() -> None:
-    found = BY_HAND.estimate({"agreement": 0.1, "entropy": 0.2})  # 6 and -1 points
-    assert found.spread == pytest.approx(0.035)
-    assert found.cautious(0.5) == pytest.approx(0.025 - 0.0175)
+    assert BY_HAND.estimate({"agreement": agreement, "entropy": entropy}) == pytest.approx(expected)
 
 
 def test_a_signal_that_says_nothing_counts_as_usual() -> None:
@@ -81,14 +75,11 @@ def test_it_is_the_forest_that_was_grown_and_survives_being_written(tmp_path) ->
     forest.fit(x, 0.05 * x[:, 0] - 0.02 * x[:, 1] ** 2)
     trees = [tree.tree_ for tree in forest.estimators_]
     grown = thresholds.from_trees(trees, ("agreement", "entropy"), np.zeros(2))
-    Calibration(grown, 0.5, 0.03, 0.06, 0.005, {"half": "development"}).write(tmp_path)
+    Calibration(grown, 0.03, 0.005, {"half": "development"}).write(tmp_path)
     again = Calibration.parse(
         (tmp_path / THRESHOLDS).read_text(encoding="utf-8"), (tmp_path / FOREST).read_bytes()
     )
-    assert (again.caution, again.accept_from) == (0.5, 0.03)
-    assert (again.accept_from_one, again.reject_below) == (0.06, 0.005)
+    assert (again.accept_from, again.reject_below) == (0.03, 0.005)
     rows = [dict(zip(("agreement", "entropy"), map(float, row), strict=True)) for row in x[:50]]
-    by_tree = [tree.predict(x[:50]) for tree in forest.estimators_]
-    found = [again.estimator.estimate(row) for row in rows]
-    np.testing.assert_allclose([e.mean for e in found], np.mean(by_tree, axis=0), atol=1e-7)
-    np.testing.assert_allclose([e.spread for e in found], np.std(by_tree, axis=0), atol=1e-7)
+    expected = forest.predict(x[:50])
+    np.testing.assert_allclose([again.estimator.estimate(row) for row in rows], expected, atol=1e-7)

@@ -73,8 +73,9 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         f"weights that do. Gains are of {100 * GAIN:g} points or more, by runs of at least "
         f"{TWO_FROM} target subjects, as is the regret: Dice points lost against the checkpoint that "
         "the labels would choose, the unadapted model among them. Intervals: 95%, Clopper and Pearson. "
-        "Thresholds were chosen on the development half; the held-out half has other anatomies, scanners, "
-        f"resolution and imaging. {content['failed']} further runs ended with an error (a loss or a weight "
+        "The estimate grew, and thresholds were chosen, on the development half, whose rows are therefore no "
+        "test of them; the held-out half has other anatomies, scanners, resolution and imaging. "
+        f"{content['failed']} further runs ended with an error (a loss or a weight "
         "that is not finite) and published nothing.",
         "",
         *_rows("half", {_HALF_TITLES[half]: found for half, found in content["halves"].items()}),

@@ -20,11 +20,11 @@ from torch import Tensor
 from benchmarks import guard_stacks as stacks
 from benchmarks.guard_plan import GUARD_SHARE, OTHER_PART, Run
 from benchmarks.guard_worlds import World
+from monai_sfda.candidate_names import LAST, candidate_name
 from monai_sfda.checkpoints import load_weights
 from monai_sfda.data.cache import CachedVolume
 from monai_sfda.engines import AdaptationTrainer
 from monai_sfda.errors import SettingError
-from monai_sfda.guard.candidate import LAST, candidate_name
 from monai_sfda.guard.split import split_by_subject
 from monai_sfda.methods import Method, create_method
 

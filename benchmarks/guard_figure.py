@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.guard_results import Judged
-from monai_sfda.guard.candidate import LAST
+from monai_sfda.candidate_names import LAST
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import ACCEPT, UNSURE
 

@@ -19,10 +19,11 @@ from benchmarks.guard_adaptation import target_scans
 from benchmarks.guard_plan import Run
 from benchmarks.guard_stacks import CachedStacks
 from benchmarks.guard_worlds import World, open_world
+from monai_sfda.candidate_names import UNADAPTED
 from monai_sfda.checkpoints import load_into
 from monai_sfda.engines.candidate_signals import SourceKnowledge, signals_of_scans
 from monai_sfda.guard.calibration import Calibration
-from monai_sfda.guard.candidate import UNADAPTED, Candidate
+from monai_sfda.guard.candidate import Candidate
 from monai_sfda.guard.signals import ScanSignals
 from monai_sfda.guard.verdict import Judgement, judge
 from monai_sfda.methods import find_method

@@ -17,7 +17,7 @@ from benchmarks import guard_records as records
 from benchmarks.guard_judging import verdict
 from benchmarks.guard_plan import Run
 from benchmarks.guard_worlds import world_folder
-from monai_sfda.guard.candidate import LAST, UNADAPTED
+from monai_sfda.candidate_names import LAST, UNADAPTED
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.split import TWO_FROM
 from monai_sfda.guard.verdict import ACCEPT, UNSURE

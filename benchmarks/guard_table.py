@@ -1,7 +1,8 @@
-"""The guard's calibration as a table: `benchmarks/results/guard.{json,md,png}`."""
+"""The guard's calibration as a table: `benchmarks/results/guard.{json,md,png}`, and its runs one by one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ _GROUPS: dict[str, tuple[Callable[[Judged], Any], Sequence[Any]]] = {
 
 
 def write_table(out: Path, results: Path | None = None) -> str:
-    """Judges all recorded runs, writes the three files and returns the text.
+    """Judges all recorded runs, writes the four files and returns the text.
 
     Args:
         out: folder of the records.
@@ -50,12 +51,13 @@ def write_table(out: Path, results: Path | None = None) -> str:
             for name, (by, order) in _GROUPS.items()
         },
         "correlations": {half: correlations(mine) for half, mine in halves.items() if mine},
-        "runs": [run.to_json() for run in runs],
         "versions": package_versions(),
         "machine": machine(),
     }
     text = as_markdown(content)
     write_json(results / "guard.json", content)
+    lines = "".join(json.dumps(run.to_json()) + "\n" for run in runs)
+    write_atomically(results / "guard_runs.jsonl", lines.encode())
     write_atomically(results / "guard.md", text.encode())
     if runs:
         write_atomically(results / "guard.png", draw(runs, content["correlations"]))

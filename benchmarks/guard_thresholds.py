@@ -26,8 +26,8 @@ from benchmarks.guard_judging import candidates_of, verdict
 from benchmarks.guard_plan import Run
 from benchmarks.guard_results import GAIN, HARM, class_ratio_of_world, interval
 from benchmarks.guard_worlds import world_folder
+from monai_sfda.candidate_names import UNADAPTED
 from monai_sfda.guard.calibration import Calibration
-from monai_sfda.guard.candidate import UNADAPTED
 from monai_sfda.guard.estimate import ChangeEstimator, changes_of
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.split import TWO_FROM

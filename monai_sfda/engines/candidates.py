@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monai_sfda.candidate_names import LAST, UNADAPTED, candidate_name
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.candidate_signals import SourceKnowledge, signals_of_scans
 from monai_sfda.engines.progress import progress_bar
 from monai_sfda.files import cannot_write
-from monai_sfda.guard.candidate import LAST, UNADAPTED, Candidate, candidate_name
+from monai_sfda.guard.candidate import Candidate
 from monai_sfda.guard.signals import ScanSignals
 from monai_sfda.networks import SegmentationNetwork
 

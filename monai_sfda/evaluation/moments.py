@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai_sfda.guard.candidate import LAST, UNADAPTED, candidate_title
+from monai_sfda.candidate_names import LAST, UNADAPTED, candidate_title
 
 BEFORE, AFTER, PUBLISHED = "before", "after", "published"
 

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from monai_sfda.candidate_names import UNADAPTED, candidate_weights
 from monai_sfda.catalog import without_background
 from monai_sfda.guard.calibration import Calibration, shipped_calibration
-from monai_sfda.guard.candidate import UNADAPTED, Candidate, candidate_weights, mean_signals
+from monai_sfda.guard.candidate import Candidate, mean_signals
 from monai_sfda.guard.estimate import changes_of
 from monai_sfda.guard.ratios import vanished
 from monai_sfda.guard.signals import SIGNALS

@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.table import Table
 
+from monai_sfda.candidate_names import LAST, candidate_title
 from monai_sfda.catalog import find_task
 from monai_sfda.evaluation.comparison import UNADAPTED
 from monai_sfda.files import write_json
-from monai_sfda.guard.candidate import LAST, candidate_title
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.workflow.bundle_folder import find_bundle
 from monai_sfda.workflow.console import announcing, make_console

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from monai_sfda.ablations import ABLATIONS, OWN_TRAINING, PRIOR_MATCHING, Arm, SourceTraining
+from monai_sfda.candidate_names import LAST
 from monai_sfda.evaluation.comparison import ADAPTED, BOUND, UNADAPTED
 from monai_sfda.evaluation.moments import PUBLISHED
-from monai_sfda.guard.candidate import LAST
 from monai_sfda.release import MANIFEST
 from monai_sfda.workflow.bundle_commands import BundleCommands
 from monai_sfda.workflow.refit import refit_prototypes

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monai_sfda.candidate_names import LAST, UNADAPTED, candidate_title
 from monai_sfda.evaluation.comparison import NOTHING, with_minus_sign
 from monai_sfda.evaluation.guard_figure import signals_along_the_run
 from monai_sfda.evaluation.guard_section import GuardRow, GuardSection
 from monai_sfda.evaluation.report_warnings import counted
-from monai_sfda.guard.candidate import LAST, UNADAPTED, candidate_title
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import UNSURE
 

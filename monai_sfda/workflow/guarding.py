@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from monai_sfda.candidate_names import LAST, UNADAPTED, candidate_name, candidate_title
 from monai_sfda.checkpoints import load_into, load_weights
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.candidate_signals import SourceKnowledge
 from monai_sfda.engines.candidates import score_candidates
-from monai_sfda.guard.candidate import LAST, UNADAPTED, candidate_name, candidate_title
 from monai_sfda.guard.split import TargetSplit, split_by_subject
 from monai_sfda.guard.verdict import UNSURE, judge
 from monai_sfda.methods import Method

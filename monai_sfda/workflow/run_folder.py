@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from monai_sfda.candidate_names import UNADAPTED
 from monai_sfda.data.stacks import StackDataset
 from monai_sfda.engines.before_after import Picture, compare_on_target
 from monai_sfda.engines.handlers import CHECKPOINT, Row
@@ -21,7 +22,6 @@ from monai_sfda.engines.reference_scans import reference_of_scans
 from monai_sfda.engines.volumes import write_case_numbers
 from monai_sfda.files import tensor_file, whole_folder, write_atomically, write_json
 from monai_sfda.guard import Reference
-from monai_sfda.guard.candidate import UNADAPTED
 from monai_sfda.guard.reference_file import REFERENCE_FILE, REFERENCE_KEY, find_reference, reference_file
 from monai_sfda.guard.verdict import ACCEPT
 from monai_sfda.methods import Method, origin

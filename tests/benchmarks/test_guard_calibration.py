@@ -353,7 +353,8 @@ def test_the_table_is_written_from_records(world: World, tmp_path: Path) -> None
     assert "not for diagnosis" in text
     assert "1 further runs ended with an error" in text
     assert "| development half | 0 | 1 |" in text
-    assert {p.name for p in (tmp_path / "results").iterdir()} == {"guard.json", "guard.md", "guard.png"}
+    written = {path.name for path in (tmp_path / "results").iterdir()}
+    assert written == {"guard.json", "guard.md", "guard.png", "guard_runs.jsonl"}
 
 
 @pytest.mark.long

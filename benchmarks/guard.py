@@ -20,7 +20,7 @@ import itertools
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
@@ -43,9 +43,10 @@ _A_ROUND = len(HALVES) * len(TASKS) * len(METHODS)
 Record = dict[str, Any]
 
 
-def planned(limit: int, half: str | None) -> list[Run]:
-    """The first runs of the plan, of both halves or one."""
-    return [run for run in itertools.islice(plan(), limit) if half in (None, run.half)]
+def planned(limit: int, half: str | None, seeds: Collection[int] = ()) -> list[Run]:
+    """The first runs of the plan, of both halves or one, of all worlds or those of some seeds."""
+    runs = itertools.islice(plan(), limit)
+    return [run for run in runs if half in (None, run.half) and (not seeds or run.world in seeds)]
 
 
 def weights_file(out: Path, run: Run) -> Path:
@@ -160,7 +161,7 @@ def _in_short(record: Record) -> str:
     return ""
 
 
-def make_worlds(out: Path, rounds: int, half: str | None, again: bool) -> None:
+def make_worlds(out: Path, rounds: int, half: str | None, again: bool, seeds: Collection[int] = ()) -> None:
     """Makes the worlds that the first rounds need, those of other body parts among them.
 
     Args:
@@ -168,9 +169,10 @@ def make_worlds(out: Path, rounds: int, half: str | None, again: bool) -> None:
         rounds: of the plan.
         half: of the population; None for both.
         again: make the statistics in the releases of worlds that are there again.
+        seeds: of the worlds; empty for all.
     """
     needed: dict[tuple[int, str], None] = {}
-    for run in planned(rounds * _A_ROUND, half):
+    for run in planned(rounds * _A_ROUND, half, seeds):
         needed[run.world, run.task] = None
         needed[run.world, OTHER_PART[run.task]] = None
     for number, (seed, task) in enumerate(sorted(needed), start=1):
@@ -196,6 +198,7 @@ def main() -> None:
     parser.add_argument("--half", choices=tuple(HALVES), default=None, help="of the population; both")
     parser.add_argument("--limit", type=int, default=16 * _A_ROUND, help="first runs of the plan")
     parser.add_argument("--rounds", type=int, default=16, help="of `worlds`: rounds of the plan they serve")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(), help="worlds of these seeds alone")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread")
     parser.add_argument("--seconds", type=float, default=None, help="start no run after so many")
     parser.add_argument(
@@ -208,13 +211,13 @@ def main() -> None:
     _prepare_process(given.nice)
     out = given.out.resolve()
     if given.step == "worlds":
-        make_worlds(out, given.rounds, given.half, given.again)
+        make_worlds(out, given.rounds, given.half, given.again, given.seeds)
         return
     if given.step == "table":
         print(write_table(out))
         return
     recorded = records.by_name(out / records.RUNS)
-    runs = planned(given.limit, given.half)
+    runs = planned(given.limit, given.half, given.seeds)
     for run in runs:
         if run.name in recorded:
             records.require_same_plan(recorded[run.name], run.to_json())

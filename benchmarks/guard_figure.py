@@ -13,7 +13,7 @@ from monai_sfda.candidate_names import LAST
 from monai_sfda.guard.signals import SIGNALS
 from monai_sfda.guard.verdict import ACCEPT, UNSURE
 
-_HALF = "held_out"
+_PART = "held_out"
 _COLOURS = {ACCEPT: "#2a7f62", UNSURE: "#c9a227", "reject": "#8c4a6e"}
 
 
@@ -21,12 +21,12 @@ def draw(runs: Sequence[Judged], correlations: Mapping[str, Mapping[str, Mapping
     """A PNG: on the left each signal's rank correlation, on the right estimate against truth, run by run.
 
     Args:
-        runs: judged; those of the held-out half are drawn, or all when it has none.
-        correlations: by half, as `guard_results.correlations` gives them.
+        runs: judged; those of the held-out worlds are drawn, or the others when there are none.
+        correlations: by part, as `guard_results.correlations` gives them.
     """
-    half = _HALF if _HALF in correlations else next(iter(correlations))
-    shown = [run for run in runs if run.run.half == half]
-    found = correlations[half]
+    part = _PART if _PART in correlations else next(iter(correlations))
+    shown = [run for run in runs if run.run.part == part]
+    found = correlations[part]
     names = sorted(found, key=lambda name: abs(found[name]["within_task"]))
     figure = Figure(figsize=(13, max(4.5, 0.3 * len(names) + 1.8)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
@@ -71,7 +71,7 @@ def draw(runs: Sequence[Judged], correlations: Mapping[str, Mapping[str, Mapping
     right.set_title("Each run: estimate and truth", fontsize=10)
     right.legend(fontsize=8)
     right.grid(alpha=0.3)
-    figure.suptitle(f"Phantoms, {half.replace('_', '-')} half: not for diagnosis", fontsize=11)
+    figure.suptitle(f"Phantoms, {part.replace('_', '-')} worlds: not for diagnosis", fontsize=11)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
     return stream.getvalue()

@@ -19,6 +19,11 @@ TASKS = ("abdomen", "cardiac", "brain_modality", "brain_grade", "spine", "street
 HALVES = {"development": 100, "held_out": 200}
 """Half of the population to its first world's seed."""
 ROUNDS_A_WORLD = 8
+PARTS = ("development", "held_out")
+HELD_OUT_FROM = 203
+"""Seed of the first world by which nothing is chosen. The held-out half's worlds before it judged a first
+calibration; once looked at, they are no test any more and belong to the development part.
+"""
 
 METHODS: dict[str, dict[str, Any]] = {
     "sfs": {"learning_rate": 5e-5, "adam_eps": 1e-8, "keras_eps": False, "points": 1024, "projections": 50},
@@ -130,6 +135,11 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """As it stands in a record."""
         return asdict(self)
+
+    @property
+    def part(self) -> str:
+        """Whether estimate and thresholds may come from it, or are judged on it: one of `PARTS`."""
+        return "held_out" if self.half == "held_out" and self.world >= HELD_OUT_FROM else "development"
 
     @property
     def guard_subjects(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import guard_records as records
 from benchmarks.guard_figure import draw
-from benchmarks.guard_plan import HALVES, KINDS, METHODS, SIZES, TASKS
+from benchmarks.guard_plan import KINDS, METHODS, PARTS, SIZES, TASKS
 from benchmarks.guard_results import GAIN, HARM, Judged, correlations, counts, grouped, judged_runs
 from monai_sfda.files import write_atomically, write_json
 from monai_sfda.guard.signals import SIGNALS
@@ -18,7 +18,7 @@ from monai_sfda.release import package_versions
 from monai_sfda.workflow.results import machine
 
 HERE = Path(__file__).parent / "results"
-_HALF_TITLES = {"development": "development half", "held_out": "held-out half"}
+_PART_TITLES = {"development": "development worlds", "held_out": "held-out worlds"}
 
 _GROUPS: dict[str, tuple[Callable[[Judged], Any], Sequence[Any]]] = {
     "task": (lambda run: run.run.task, TASKS),
@@ -38,19 +38,19 @@ def write_table(out: Path, results: Path | None = None) -> str:
     results = HERE if results is None else results
     runs = judged_runs(out)
     failed = [record for record in records.read(out / records.RUNS) if "failed" in record]
-    halves = {half: [run for run in runs if run.run.half == half] for half in HALVES}
+    parts = {part: [run for run in runs if run.run.part == part] for part in PARTS}
     content: dict[str, Any] = {
         "phantom": True,
         "intended_use": "research; not for diagnosis",
         "harm": HARM,
         "gain": GAIN,
         "failed": len(failed),
-        "halves": {half: counts(mine) for half, mine in halves.items()},
+        "parts": {part: counts(mine) for part, mine in parts.items()},
         **{
-            f"by_{name}": {half: grouped(mine, by, order) for half, mine in halves.items()}
+            f"by_{name}": {part: grouped(mine, by, order) for part, mine in parts.items()}
             for name, (by, order) in _GROUPS.items()
         },
-        "correlations": {half: correlations(mine) for half, mine in halves.items() if mine},
+        "correlations": {part: correlations(mine) for part, mine in parts.items() if mine},
         "versions": package_versions(),
         "machine": machine(),
     }
@@ -75,23 +75,23 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         f"weights that do. Gains are of {100 * GAIN:g} points or more, by runs of at least "
         f"{TWO_FROM} target subjects, as is the regret: Dice points lost against the checkpoint that "
         "the labels would choose, the unadapted model among them. Intervals: 95%, Clopper and Pearson. "
-        "The estimate grew, and thresholds were chosen, on the development half, whose rows are therefore no "
-        "test of them; the held-out half has other anatomies, scanners, resolution and imaging. "
+        "The estimate grew, and thresholds were chosen, on the development worlds, whose rows are therefore "
+        "no test of them; the held-out worlds have other anatomies, scanners and imaging. "
         f"{content['failed']} further runs ended with an error (a loss or a weight "
         "that is not finite) and published nothing.",
         "",
-        *_rows("half", {_HALF_TITLES[half]: found for half, found in content["halves"].items()}),
+        *_rows("worlds", {_PART_TITLES[part]: found for part, found in content["parts"].items()}),
     ]
-    for half, title in _HALF_TITLES.items():
+    for part, title in _PART_TITLES.items():
         for name in _GROUPS:
-            groups = content[f"by_{name}"].get(half)
+            groups = content[f"by_{name}"].get(part)
             if groups:
                 if name == "kind":
                     groups = {KINDS[kind].title: found for kind, found in groups.items()}
                 words = name.replace("_", " ")
                 lines += ["", f"## By {words}, {title}", "", *_rows(words, groups)]
-    for half, found in content["correlations"].items():
-        lines += ["", f"## Signals and the true change of Dice, {_HALF_TITLES[half]}", ""]
+    for part, found in content["correlations"].items():
+        lines += ["", f"## Signals and the true change of Dice, {_PART_TITLES[part]}", ""]
         lines += [
             "Spearman's correlation of a signal's change with the change of Dice, candidates of methods that "
             "optimise the signal left out; bootstrap over runs.",

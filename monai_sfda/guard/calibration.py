@@ -28,7 +28,7 @@ class Calibration:
         estimator: grown from judged runs on phantoms.
         accept_from: an estimate from this on is believed to be a gain.
         reject_below: an estimate below this is believed to be no gain.
-        made_from: how it was made, for people: command, half of the population, numbers of runs.
+        made_from: how it was made, for people: command, worlds, numbers of runs.
     """
 
     estimator: ChangeEstimator

@@ -352,7 +352,7 @@ def test_the_table_is_written_from_records(world: World, tmp_path: Path) -> None
     text = write_table(tmp_path, tmp_path / "results")
     assert "not for diagnosis" in text
     assert "1 further runs ended with an error" in text
-    assert "| development half | 0 | 1 |" in text
+    assert "| development worlds | 0 | 1 |" in text
     written = {path.name for path in (tmp_path / "results").iterdir()}
     assert written == {"guard.json", "guard.md", "guard.png", "guard_runs.jsonl"}
 
@@ -362,7 +362,7 @@ def test_a_world_is_made_run_and_judged_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = [run for run in itertools.islice(plan(), 84) if run.task == "cardiac" and run.world == 100][:2]
-    monkeypatch.setattr(guard, "planned", lambda limit, half: chosen)
+    monkeypatch.setattr(guard, "planned", lambda limit, half, seeds: chosen)
     monkeypatch.setattr(guard_table, "HERE", tmp_path / "results")
     monkeypatch.setitem(OTHER_PART, "cardiac", "cardiac")  # one world is enough
 
@@ -387,5 +387,5 @@ def test_a_world_is_made_run_and_judged_from_the_command_line(
     command("signals")
     assert capsys.readouterr().out == ""  # nothing is done twice
     command("table")
-    assert "| development half |" in capsys.readouterr().out
+    assert "| development worlds |" in capsys.readouterr().out
     assert (tmp_path / "results" / "guard.png").is_file()

@@ -137,6 +137,6 @@ def test_the_shipped_calibration_uses_known_signals_and_every_method_leaves_some
     signals = set(shipped.estimator.names)
     assert signals <= set(SIGNALS)
     assert 0 <= shipped.reject_below <= shipped.accept_from
-    assert shipped.made_from["half"] == "development"
+    assert shipped.made_from["part"] == "development"
     for name in METHODS:
         assert signals - find_method(name).optimises

@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_DIR ?= runs/demo
+APP_DEMO_DIR ?= runs/app_demo
 
-.PHONY: help env demo test test-long lint format clean
+.PHONY: help env demo app-demo test test-long lint format clean
 
 help:
 	@echo "make demo       set up and run the whole job on phantoms (under 15 minutes on 2 cores)"
+	@echo "make app-demo   Orthanc and the MONAI Label app on phantom studies, on this machine alone"
 	@echo "make test       set up and run the tests (under 25 minutes on 2 cores)"
 	@echo "make test-long  faults, full-size steps and servers (under 30 minutes)"
 	@echo "make env        .venv with every extra"
@@ -30,6 +32,10 @@ env: $(VENV)/.all
 
 demo: $(VENV)/.base
 	$(BIN)/monai-sfda demo --out $(DEMO_DIR)
+
+# Needs Debian's orthanc and orthanc-dicomweb; says so when they are not there. Ctrl-C ends it.
+app-demo: $(VENV)/.all
+	$(BIN)/python -m monai_sfda.label.demo --out $(APP_DEMO_DIR)
 
 # Small networks compute faster on one thread than on two, and two processes at once twice as much.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

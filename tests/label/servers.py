@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from monai_sfda.label.demo.serving import Server, serving
+from monai_sfda.label.server.roles import Role
+from monai_sfda.label.server.users import UserFile
 
 PASSWORDS = {
     "reader": "a plain reader's pass phrase",
@@ -16,11 +16,11 @@ PASSWORDS = {
     "approver": "one who signs versions off",
     "admin": "one who may do everything",
 }
-"""User names, which are those of the highest role each has, and their passwords."""
-ROLES = {
+"""User names, each with the role of that name (the reader with `user` alone), and their passwords."""
+ROLES: dict[str, tuple[Role, ...]] = {
     "reader": ("user",),
     "adapter": ("user", "adapter"),
-    "approver": ("user", "adapter", "approver"),
+    "approver": ("user", "approver"),
     "admin": ("admin",),
 }
 
@@ -45,11 +45,8 @@ def started(studies: str | Path, home: Path, *options: str) -> Iterator[Server]:
 
 
 def add_users(file: Path, names: Sequence[str] = tuple(PASSWORDS)) -> Path:
-    """A file of users with the passwords and roles above, made by the command that administrators use."""
+    """A file of users with the passwords and roles above."""
+    users = UserFile(file, create=True)
     for name in names:
-        words = [sys.executable, "-m", "monai_sfda", "users", "add", str(file), name]
-        words += [word for role in ROLES[name] for word in ("--role", role)]
-        subprocess.run(
-            words, input=f"{PASSWORDS[name]}\n{PASSWORDS[name]}\n", text=True, check=True, timeout=120
-        )
+        users.add(name, PASSWORDS[name], ROLES[name])
     return file

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from monailabel.interfaces.tasks.scoring import ScoringMethod
     from monailabel.interfaces.tasks.strategy import Strategy
 
-    from monai_sfda.label.next_study.scores import Datastore
     from monai_sfda.guard.familiarity import Familiarity
+    from monai_sfda.label.next_study.scores import Datastore
 
 
 def strategies_of(app: Any) -> dict[str, Strategy]:

@@ -148,7 +148,9 @@ def score_of(
         uncertainty: of the scan, 0 to 1.
         version, sha256: of the model and its weights.
     """
-    score = Score(sha256, version, now_utc(), uncertainty=None if uncertainty is None else round(uncertainty, 5))
+    score = Score(
+        sha256, version, now_utc(), uncertainty=None if uncertainty is None else round(uncertainty, 5)
+    )
     if familiarity is None:
         return score
     return replace(

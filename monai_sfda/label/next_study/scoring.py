@@ -1,0 +1,214 @@
+"""The scoring methods of `/scoring`: every study that the active version of a model has not looked at yet.
+
+One scan is in memory at a time, and each score is written when it is there: a run that is stopped or killed
+loses nothing, and the next one goes on with what is missing. A scan that cannot be scored gets an entry that
+says why, stops no other, and is not tried again by the same version unless `rescore` asks for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_sfda.data.scan import Scan
+from monai_sfda.errors import DataError, SfdaError
+from monai_sfda.label.models import LoadedModel, Models
+from monai_sfda.label.next_study.measure import StoppedError, measure
+from monai_sfda.label.next_study.options import ScoringOptions
+from monai_sfda.label.next_study.scores import Datastore, Score, now_utc, read_score, score_of, write_score
+from monai_sfda.label.next_study.times import times_of
+from monai_sfda.label.stock import prepare
+from monai_sfda.label.studies.scanners import unlabelled_images
+from monai_sfda.label.values import read_options
+from monai_sfda.store import Version
+
+prepare()
+from monailabel.interfaces.tasks.scoring import ScoringMethod  # noqa: E402
+
+logger = logging.getLogger(__name__)
+_UNREACHABLE_IN_A_ROW = 3
+"""After so many studies that could not be fetched one after the other it is the PACS, not the studies."""
+
+
+@dataclass
+class Tally:
+    """How far a run of scoring is, in numbers of studies.
+
+    Attributes:
+        studies: to look at.
+        skipped: that had a score of the active version already.
+        scored: that have one now.
+        failed: that cannot be scored; their entries say why.
+        unreachable: that could not be fetched; they are tried again by the next run.
+    """
+
+    studies: int = 0
+    skipped: int = 0
+    scored: int = 0
+    failed: int = 0
+    unreachable: int = 0
+
+    @property
+    def done(self) -> int:
+        """How many of the studies to look at were looked at."""
+        return self.scored + self.failed + self.unreachable
+
+    def to_json(self) -> dict[str, int]:
+        """For records and answers."""
+        return asdict(self) | {"done": self.done}
+
+    def in_words(self) -> str:
+        """A line for people."""
+        parts = [f"{self.done} of {self.studies} studies looked at", f"{self.scored} scored"]
+        parts += [f"{self.skipped} scored before"] if self.skipped else []
+        parts += [f"{self.failed} that cannot be scored"] if self.failed else []
+        parts += [f"{self.unreachable} that could not be fetched"] if self.unreachable else []
+        return ", ".join(parts)
+
+
+class ScanScoring(ScoringMethod):  # type: ignore[misc]
+    """Scores studies by one model.
+
+    Args:
+        app: has `models`.
+        model: name of the model.
+    """
+
+    def __init__(self, app: Any, model: str) -> None:
+        super().__init__(f"Domain shift and uncertainty of studies that '{model}' has not scored yet")
+        self._app, self.model = app, model
+
+    def info(self) -> dict[str, Any]:
+        """For `/info`, with the choices of the client's option panel."""
+        return {
+            "description": self.description,
+            "config": {"studies": ["all", "unlabelled"], "rescore": False},
+        }
+
+    def __call__(
+        self,
+        request: Mapping[str, Any],
+        datastore: Datastore,
+        stopped: Callable[[], bool] = lambda: False,
+        progress: Callable[[Tally], None] = lambda tally: None,
+    ) -> dict[str, int]:
+        """Scores the studies; returns how many of which kind.
+
+        Args:
+            request: of the client; see `ScoringOptions`.
+            datastore: of the app; the scores are written into it.
+            stopped: asked after every batch of slices.
+            progress: called with what was done after every study.
+
+        Raises:
+            StoppedError: when `stopped` says so; what was scored stays.
+            SettingError: for an option of the wrong kind.
+            StoreError, CheckpointError: when the model's active version cannot be loaded.
+            DataError: when the datastore's server does not answer.
+        """
+        options = read_options(ScoringOptions, request)
+        return score_studies(
+            self._app.models, self.model, datastore, options, stopped=stopped, progress=progress
+        ).to_json()
+
+
+def scorings(app: Any) -> dict[str, ScoringMethod]:
+    """See `monai_sfda.label.next_study.scorings_of`."""
+    return {f"score_{model}": ScanScoring(app, model) for model in app.models}
+
+
+def unscored(
+    models: Models, model: str, datastore: Datastore, options: ScoringOptions
+) -> tuple[list[str], int]:
+    """The studies that a run would look at, and how many it would skip.
+
+    Args:
+        models: of the app.
+        model: that scores.
+        datastore: of the app.
+        options: which studies are meant.
+    """
+    active = models[model].active()
+    meant = (
+        unlabelled_images(datastore, model) if options.studies == "unlabelled" else datastore.list_images()
+    )
+    open_ = [i for i in meant if options.rescore or not _is_scored(datastore, i, model, active)]
+    return open_[: options.most], len(meant) - len(open_)
+
+
+def score_studies(
+    models: Models,
+    model: str,
+    datastore: Datastore,
+    options: ScoringOptions,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[Tally], None] = lambda tally: None,
+) -> Tally:
+    """Scores studies one after the other; see `ScanScoring`."""
+    ids, skipped = unscored(models, model, datastore, options)
+    tally = Tally(studies=len(ids), skipped=skipped)
+    progress(tally)
+    in_a_row = 0
+    for image_id in ids:
+        if stopped():
+            raise StoppedError
+        # Looked up for every scan: a version that is activated meanwhile scores the rest.
+        loaded = models.load(model)
+        try:
+            place = Path(datastore.get_image_uri(image_id))
+        except Exception as error:
+            in_a_row += 1
+            tally.unreachable += 1
+            progress(tally)
+            logger.warning("a study could not be fetched (%s)", type(error).__name__)
+            if in_a_row >= _UNREACHABLE_IN_A_ROW:
+                raise DataError(
+                    f"{in_a_row} studies one after the other could not be fetched",
+                    remedy="check that the PACS answers, then score again; what was scored is kept",
+                ) from error
+            continue
+        in_a_row = 0
+        times_of(datastore).learn(image_id, place)
+        score = score_scan(loaded, place, stopped)
+        write_score(datastore, image_id, model, score)
+        if score.error is None:
+            tally.scored += 1
+        else:
+            tally.failed += 1
+        progress(tally)
+    return tally
+
+
+def score_scan(loaded: LoadedModel, place: Path, stopped: Callable[[], bool] = lambda: False) -> Score:
+    """The score of one scan; one with an error for a scan that cannot be scored.
+
+    Args:
+        loaded: the model.
+        place: file of the scan, or folder of its series.
+        stopped: asked after every batch of slices.
+
+    Raises:
+        StoppedError: when `stopped` says so.
+    """
+    version, sha256 = loaded.version.number, loaded.sha256
+    try:
+        scan: Scan = loaded.read(place)
+        familiarity, uncertainty = measure(loaded, scan, stopped)
+    except SfdaError as error:
+        # Without the file, which `what` does not hold.
+        return Score(sha256, version, now_utc(), error=f"{error.what}: {error.remedy}")
+    except (OSError, ValueError, MemoryError) as error:
+        logger.warning("a study could not be scored (%s)", type(error).__name__)
+        return Score(sha256, version, now_utc(), error=f"it cannot be read ({type(error).__name__})")
+    return score_of(familiarity, uncertainty, version=version, sha256=sha256)
+
+
+def _is_scored(datastore: Datastore, image_id: str, model: str, active: Version) -> bool:
+    score = read_score(datastore.get_image_info(image_id), model)
+    return (
+        score is not None and score.is_of(active.number, active.manifest["model_sha256"]) and score.is_whole
+    )

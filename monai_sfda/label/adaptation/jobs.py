@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import threading
+import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from monai_sfda.label.adaptation.record import Job, Kind
+from monai_sfda.errors import OutputError, SettingError, SfdaError
+from monai_sfda.evaluation.privacy import withhold_locations
+from monai_sfda.files import remove_leftovers
+from monai_sfda.label.adaptation import views
+from monai_sfda.label.adaptation.job_process import end_orphan
+from monai_sfda.label.adaptation.options import AUTO, read_options
+from monai_sfda.label.adaptation.private_data import Stopped
+from monai_sfda.label.adaptation.recovery import interrupted_jobs, recorded_identity
+from monai_sfda.label.adaptation.record import Job, Kind, Status, new_id, now, write_job
+from monai_sfda.label.adaptation.work import (
+    GRACE_SECONDS,
+    LOG,
+    OPTIONS,
+    PRIVATE,
+    Workplace,
+    plan,
+    read_request,
+    work,
+    write_request,
+)
+from monai_sfda.workflow.configuration import check_device
+
+logger = logging.getLogger(__name__)
+MOST_WAITING = 20
+SHUT_DOWN = "the server was shut down"
+
+
+@dataclass
+class _Running:
+    """A job that a thread works on."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    why: str = ""
+    interrupted: bool = False
 
 
 class Jobs:
     """Adaptations and fine-tunings of a server, in one folder.
 
+    One process owns the folder; a second one on it sees the records and starts nothing. What a server that was
+    killed has left running is ended when the next one starts.
+
     Args:
         folder: of the records, one folder a job; made when it is not there.
         models: `monai_sfda.label.models.Models` whose versions are adapted and published.
         datastore: gives the datastore whose studies are used.
-        activation: `manual`, or `automatic`: a version that the guard accepted becomes active at once.
-        device: of jobs whose options name none; None: a GPU where there is one.
+        activation: `manual`, or `automatic`: an adaptation that the guard accepted becomes active at once.
+        device: of jobs whose options name none; None: the models' own.
     """
 
     def __init__(
@@ -29,39 +75,313 @@ class Jobs:
         activation: str = "manual",
         device: str | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder = Path(folder)
         self.models = models
         self.datastore = datastore
         self.activation = activation
-        self.device = device
+        self.device = device or getattr(models, "device", "cpu")
+        self._lock = threading.Condition(threading.RLock())
+        self._queues: dict[str, deque[str]] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._running: dict[str, _Running] = {}
+        self._closing = False
+        self._claim = _claim(self.folder)
+        self._records: dict[str, Job] = {job.id: job for job in views.read_jobs(self.folder)}
+        if self._claim is not None:
+            for job in interrupted_jobs(self._records.values()):
+                end_orphan(recorded_identity(self._private(job.id)), job.id, GRACE_SECONDS)
+                self._change(job.id, **views.interruption(job))
 
-    def submit(self, kind: Kind | str, model: str, options: Mapping[str, Any], by: str) -> Job:
-        """Puts a job into the queue of its device; checks everything first that can be checked at once."""
-        raise NotImplementedError
+    @property
+    def owns_folder(self) -> bool:
+        """Whether this process runs the jobs of the folder."""
+        return self._claim is not None
+
+    def submit(self, kind: Kind | str, model: str, options: Mapping[str, Any] | None, by: str) -> Job:
+        """Puts a job into the queue of its device.
+
+        Args:
+            kind: `adapt` or `fine_tune`.
+            model: that is served.
+            options: as the client sent them.
+            by: the user's name.
+
+        Raises:
+            SettingError: for an option that is not allowed, an unknown model, no usable studies, a full queue.
+            StoreError: when the model's source is not in the store.
+            OutputError: when the record cannot be written.
+        """
+        try:
+            kind = Kind(kind)
+        except ValueError:
+            raise SettingError("there is no such training", remedy="use adapt or fine_tune") from None
+        if model not in self.models:
+            raise SettingError("no such model is served", remedy="use one that /info lists")
+        self._require_place()
+        parsed = read_options(OPTIONS[kind], options)
+        device = self._canonical(parsed.device)
+        planned = plan(kind, model, parsed, self.models, self.datastore())
+        selection = planned.pop("selection")
+        job = Job(
+            new_id(),
+            kind,
+            model,
+            parsed.public(),
+            by,
+            device,
+            submitted_at=now(),
+            target_labels_read=kind is Kind.FINE_TUNE,
+            **planned,
+        )
+        write_request(self._private(job.id), parsed, selection)
+        write_job(self.folder / job.id, job)
+        self._enqueue(job)
+        logger.info("job %s submitted: %s, %d studies, on %s", job.id, job.trainer, job.studies, device)
+        return job
+
+    def preview(self, kind: Kind | str, model: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What a job would take and what limits it, without starting it; errors as `submit`."""
+        kind = Kind(kind)
+        parsed = read_options(OPTIONS[kind], options)
+        planned = plan(kind, model, parsed, self.models, self.datastore())
+        planned.pop("selection")
+        return planned | {"notes": list(planned["notes"]), "device": self._canonical(parsed.device)}
 
     def job(self, identifier: str) -> Job:
         """One job; a `SettingError` for an unknown id."""
-        raise NotImplementedError
+        with self._lock:
+            if identifier not in self._records:
+                raise SettingError("there is no such job", remedy="use an id that /sfda/jobs lists")
+            return self._records[identifier]
 
     def jobs(self) -> list[Job]:
         """All jobs, oldest first."""
-        return []
+        with self._lock:
+            return sorted(self._records.values(), key=lambda job: (job.submitted_at, job.id))
 
-    def status(self, identifier: str | None = None) -> dict[str, Any]:
-        """A job as `/train/` answers: MONAI Label's keys, progress, and our own; the running or last by default."""
-        raise NotImplementedError
+    def running(self) -> list[Job]:
+        """Those that are being worked on, and then those that wait."""
+        with self._lock:
+            waiting = [identifier for queue in self._queues.values() for identifier in queue]
+            return [self._records[i] for i in (*self._running, *waiting)]
+
+    def log(self, identifier: str) -> Path:
+        """The private log of a job, for the administrator's eyes."""
+        return self._private(self.job(identifier).id) / LOG
+
+    def run_folder(self, identifier: str) -> Path:
+        """Where a job's run lies; not all of it is for everybody."""
+        return self._private(self.job(identifier).id) / "run"
+
+    def status(self, identifier: str | None = None) -> dict[str, Any] | None:
+        """A job as `/train/` answers: MONAI Label's keys and our own; by default the running or the last."""
+        if identifier is not None:
+            return views.as_task(self.job(identifier), self.folder)
+        now_running, there = self.running(), self.jobs()
+        chosen = now_running[0] if now_running else there[-1] if there else None
+        return None if chosen is None else views.as_task(chosen, self.folder)
 
     def progress(self, model: str, kind: Kind | str) -> dict[str, Any]:
-        """What the clients' progress bars read, of the running or last job of a model."""
-        return {}
+        """What the clients' progress bars read, of the running or last job of a model; empty for none."""
+        mine = [job for job in self.jobs() if job.model == model and job.kind == Kind(kind)]
+        at_work = [job for job in mine if job.status is Status.RUNNING]
+        chosen = (at_work or mine)[-1:]
+        return views.stats(chosen[0], self.folder) if chosen else {}
 
-    def stop(self, identifier: str | None = None, *, by: str | None = None) -> Job | None:
-        """Ends a job: one that waits leaves the queue, one that runs is interrupted; None: nothing ran."""
-        return None
+    def stop(self, identifier: str | None = None, *, by: str, wait: float = GRACE_SECONDS + 5) -> Job | None:
+        """Ends a job: one that waits leaves the queue, one that runs is interrupted with all it started.
+
+        Args:
+            identifier: of the job; None: the one that runs.
+            by: the user's name.
+            wait: seconds to wait for its end.
+
+        Returns:
+            The job; None when none ran.
+
+        Raises:
+            SettingError: for an unknown id.
+        """
+        with self._lock:
+            if identifier is None:
+                identifier = next(iter(self._running), None)
+                if identifier is None:
+                    return None
+            job = self.job(identifier)
+            why = f"stopped by {by}"
+            for queue in self._queues.values():
+                if identifier in queue:
+                    queue.remove(identifier)
+                    return self._change(identifier, status=Status.STOPPED, ended_at=now(), reason=why)
+            running = self._running.get(identifier)
+            if running is None:
+                return job
+            running.why = why
+            running.stop.set()
+        running.ended.wait(wait)
+        return self.job(identifier)
 
     def resume(self, identifier: str, by: str) -> Job:
-        """Puts an interrupted or stopped job back into the queue; it goes on from its checkpoint."""
-        raise NotImplementedError
+        """Puts a job that was stopped, interrupted or failed back into the queue, where it goes on.
 
-    def close(self, grace: float = 20.0) -> None:
+        Raises:
+            SettingError: when it is waiting, running or done, or its private folder is gone.
+        """
+        self._require_place()
+        job = self.job(identifier)
+        if job.status not in (Status.STOPPED, Status.ERROR):
+            raise SettingError(
+                f"the job is {job.status.value}", remedy="only one that has not ended well goes on"
+            )
+        try:
+            read_request(self._private(identifier), job.kind)
+        except OutputError:
+            raise SettingError("what the job was asked is gone", remedy="start a new job") from None
+        if job.model not in self.models:
+            raise SettingError("the job's model is not served any more", remedy="start a new job")
+        job = self._change(
+            identifier, status=Status.SUBMITTED, interrupted=False, reason=None, ended_at=None, by=by
+        )
+        self._enqueue(job)
+        return job
+
+    def delete(self, identifier: str) -> None:
+        """Removes a job that has ended, with all it wrote; its version in the store stays.
+
+        Raises:
+            SettingError: while it is waiting or running.
+        """
+        with self._lock:
+            if not self.job(identifier).status.is_over:
+                raise SettingError("the job has not ended", remedy="stop it first")
+            del self._records[identifier]
+        shutil.rmtree(self.folder / identifier, ignore_errors=True)
+
+    def close(self, grace: float = GRACE_SECONDS) -> None:
         """Ends all jobs; the records say that the server was shut down. Returns when nothing is left."""
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+            for queue in self._queues.values():
+                while queue:
+                    self._change(queue.popleft(), **views.interruption(None, SHUT_DOWN))
+            for running in self._running.values():
+                running.why, running.interrupted = SHUT_DOWN, True
+                running.stop.set()
+            self._lock.notify_all()
+        for thread in list(self._threads.values()):
+            thread.join(grace + 10)
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+    def _require_place(self) -> None:
+        with self._lock:
+            if self._claim is None or self._closing:
+                raise SettingError(
+                    "jobs are run by another server process or not any more",
+                    remedy="ask the administrator which server runs on this folder of jobs",
+                )
+            if sum(map(len, self._queues.values())) >= MOST_WAITING:
+                raise SettingError(f"{MOST_WAITING} jobs are waiting", remedy="wait for some, or stop them")
+
+    def _enqueue(self, job: Job) -> None:
+        with self._lock:
+            self._records[job.id] = job
+            self._queues.setdefault(job.device, deque()).append(job.id)
+            if job.device not in self._threads:
+                name = f"jobs on {job.device}"
+                thread = threading.Thread(target=self._serve, args=(job.device,), name=name, daemon=True)
+                self._threads[job.device] = thread
+                thread.start()
+            self._lock.notify_all()
+
+    def _serve(self, device: str) -> None:
+        """One thread a device: one job after the other."""
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._closing or self._queues[device])
+                if self._closing:
+                    return
+                identifier = self._queues[device].popleft()
+                running = self._running[identifier] = _Running()
+            try:
+                self._run(identifier, running)
+            finally:
+                with self._lock:
+                    self._running.pop(identifier, None)
+                running.ended.set()
+
+    def _run(self, identifier: str, running: _Running) -> None:
+        job = self.job(identifier)
+        job = self._change(
+            identifier, status=Status.RUNNING, started_at=job.started_at or now(), attempts=job.attempts + 1
+        )
+        place = Workplace(
+            job,
+            self.folder / identifier,
+            self.models,
+            self.datastore(),
+            self.activation == "automatic",
+            lambda: not running.stop.is_set(),
+            lambda **entries: self._change(identifier, **entries),
+        )
+        try:
+            work(place)
+            change: dict[str, Any] = {"status": Status.DONE, "reason": None}
+        except Stopped:
+            change = {"status": Status.STOPPED, "reason": running.why, "interrupted": running.interrupted}
+        except SfdaError as error:
+            change = {"status": Status.ERROR, "reason": withhold_locations(str(error))}
+        except Exception as error:  # a fault of ours must not end the queue
+            with contextlib.suppress(OSError), self.log(identifier).open("a", encoding="utf-8") as log:
+                log.write(traceback.format_exc())
+            change = {"status": Status.ERROR, "reason": views.fault(error)}
+        job = self._change(identifier, ended_at=now(), **change)
+        logger.info("job %s ended: %s", identifier, job.status.value)
+
+    def _change(self, identifier: str, **entries: Any) -> Job:
+        """Changes a record in memory and on disk; a full disk keeps the old file and is logged."""
+        with self._lock:
+            job = self._records[identifier] = replace(self._records[identifier], **entries)
+            try:
+                write_job(self.folder / identifier, job)
+            except OutputError as error:
+                logger.error("the record of job %s: %s", identifier, error.what)
+            return job
+
+    def _private(self, identifier: str) -> Path:
+        return self.folder / identifier / PRIVATE
+
+    def _canonical(self, device: str) -> str:
+        """The device by its full name, so that `cuda` and `cuda:0` wait for each other.
+
+        Raises:
+            SettingError: when this machine has none such.
+        """
+        device = self.device if device == AUTO else device
+        check_device(device)
+        return "cuda:0" if device == "cuda" else device
+
+
+def _claim(folder: Path) -> int | None:
+    """Takes the folder for this process as long as it lives; None when another has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OutputError(
+            f"the folder of the jobs cannot be written ({error.strerror})",
+            path=folder.name,
+            remedy="give a folder of your own by --conf jobs",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    for place in folder.iterdir():
+        if place.is_dir():
+            remove_leftovers(place)
+    return descriptor

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
 import threading
 import traceback
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from monai_sfda.errors import OutputError, SettingError, SfdaError
 from monai_sfda.evaluation.privacy import withhold_locations
-from monai_sfda.files import remove_leftovers
 from monai_sfda.label.adaptation import views
+from monai_sfda.label.adaptation.device_queues import AtWork, DeviceQueues
 from monai_sfda.label.adaptation.job_process import end_orphan
 from monai_sfda.label.adaptation.options import AUTO, read_options
 from monai_sfda.label.adaptation.private_data import Stopped
-from monai_sfda.label.adaptation.recovery import interrupted_jobs, recorded_identity
 from monai_sfda.label.adaptation.record import Job, Kind, Status, new_id, now, write_job
+from monai_sfda.label.adaptation.recovery import claim_folder, interrupted_jobs, recorded_identity
 from monai_sfda.label.adaptation.work import (
     GRACE_SECONDS,
     LOG,
@@ -42,21 +40,11 @@ MOST_WAITING = 20
 SHUT_DOWN = "the server was shut down"
 
 
-@dataclass
-class _Running:
-    """A job that a thread works on."""
-
-    stop: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
-    why: str = ""
-    interrupted: bool = False
-
-
 class Jobs:
     """Adaptations and fine-tunings of a server, in one folder.
 
-    One process owns the folder; a second one on it sees the records and starts nothing. What a server that was
-    killed has left running is ended when the next one starts.
+    One process owns the folder; a second one on it sees the records and starts nothing. What a server that
+    was killed has left running is ended when the next one starts.
 
     Args:
         folder: of the records, one folder a job; made when it is not there.
@@ -80,12 +68,9 @@ class Jobs:
         self.datastore = datastore
         self.activation = activation
         self.device = device or getattr(models, "device", "cpu")
-        self._lock = threading.Condition(threading.RLock())
-        self._queues: dict[str, deque[str]] = {}
-        self._threads: dict[str, threading.Thread] = {}
-        self._running: dict[str, _Running] = {}
-        self._closing = False
-        self._claim = _claim(self.folder)
+        self._lock = threading.RLock()
+        self._queues = DeviceQueues(self._run)
+        self._claim = claim_folder(self.folder)
         self._records: dict[str, Job] = {job.id: job for job in views.read_jobs(self.folder)}
         if self._claim is not None:
             for job in interrupted_jobs(self._records.values()):
@@ -107,7 +92,8 @@ class Jobs:
             by: the user's name.
 
         Raises:
-            SettingError: for an option that is not allowed, an unknown model, no usable studies, a full queue.
+            SettingError: for an option that is not allowed, an unknown model, no usable studies, or a full
+                queue.
             StoreError: when the model's source is not in the store.
             OutputError: when the record cannot be written.
         """
@@ -135,7 +121,9 @@ class Jobs:
         )
         write_request(self._private(job.id), parsed, selection)
         write_job(self.folder / job.id, job)
-        self._enqueue(job)
+        with self._lock:
+            self._records[job.id] = job
+        self._queues.put(device, job.id)
         logger.info("job %s submitted: %s, %d studies, on %s", job.id, job.trainer, job.studies, device)
         return job
 
@@ -161,9 +149,9 @@ class Jobs:
 
     def running(self) -> list[Job]:
         """Those that are being worked on, and then those that wait."""
+        found = dict.fromkeys((*self._queues.at_work(), *self._queues.waiting()))
         with self._lock:
-            waiting = [identifier for queue in self._queues.values() for identifier in queue]
-            return [self._records[i] for i in (*self._running, *waiting)]
+            return [self._records[identifier] for identifier in found]
 
     def log(self, identifier: str) -> Path:
         """The private log of a job, for the administrator's eyes."""
@@ -202,23 +190,18 @@ class Jobs:
         Raises:
             SettingError: for an unknown id.
         """
-        with self._lock:
-            if identifier is None:
-                identifier = next(iter(self._running), None)
-                if identifier is None:
-                    return None
-            job = self.job(identifier)
-            why = f"stopped by {by}"
-            for queue in self._queues.values():
-                if identifier in queue:
-                    queue.remove(identifier)
-                    return self._change(identifier, status=Status.STOPPED, ended_at=now(), reason=why)
-            running = self._running.get(identifier)
-            if running is None:
-                return job
-            running.why = why
-            running.stop.set()
-        running.ended.wait(wait)
+        if identifier is None:
+            at_work = self._queues.at_work()
+            if not at_work:
+                return None
+            identifier = at_work[0]
+        self.job(identifier)
+        why = f"stopped by {by}"
+        if self._queues.take_out(identifier):
+            return self._change(identifier, status=Status.STOPPED, ended_at=now(), reason=why)
+        running = self._queues.ask_to_stop(identifier, why)
+        if running is not None:
+            running.ended.wait(wait)
         return self.job(identifier)
 
     def resume(self, identifier: str, by: str) -> Job:
@@ -242,7 +225,7 @@ class Jobs:
         job = self._change(
             identifier, status=Status.SUBMITTED, interrupted=False, reason=None, ended_at=None, by=by
         )
-        self._enqueue(job)
+        self._queues.put(job.device, identifier)
         return job
 
     def delete(self, identifier: str) -> None:
@@ -259,61 +242,23 @@ class Jobs:
 
     def close(self, grace: float = GRACE_SECONDS) -> None:
         """Ends all jobs; the records say that the server was shut down. Returns when nothing is left."""
-        with self._lock:
-            if self._closing:
-                return
-            self._closing = True
-            for queue in self._queues.values():
-                while queue:
-                    self._change(queue.popleft(), **views.interruption(None, SHUT_DOWN))
-            for running in self._running.values():
-                running.why, running.interrupted = SHUT_DOWN, True
-                running.stop.set()
-            self._lock.notify_all()
-        for thread in list(self._threads.values()):
-            thread.join(grace + 10)
+        if not self._queues.closed:
+            for identifier in self._queues.close(SHUT_DOWN, GRACE_SECONDS + grace):
+                self._change(identifier, **views.interruption(self.job(identifier), SHUT_DOWN))
         if self._claim is not None:
             os.close(self._claim)
             self._claim = None
 
     def _require_place(self) -> None:
-        with self._lock:
-            if self._claim is None or self._closing:
-                raise SettingError(
-                    "jobs are run by another server process or not any more",
-                    remedy="ask the administrator which server runs on this folder of jobs",
-                )
-            if sum(map(len, self._queues.values())) >= MOST_WAITING:
-                raise SettingError(f"{MOST_WAITING} jobs are waiting", remedy="wait for some, or stop them")
+        if self._claim is None or self._queues.closed:
+            raise SettingError(
+                "jobs are run by another server process or not any more",
+                remedy="ask the administrator which server runs on this folder of jobs",
+            )
+        if len(self._queues.waiting()) >= MOST_WAITING:
+            raise SettingError(f"{MOST_WAITING} jobs are waiting", remedy="wait for some, or stop them")
 
-    def _enqueue(self, job: Job) -> None:
-        with self._lock:
-            self._records[job.id] = job
-            self._queues.setdefault(job.device, deque()).append(job.id)
-            if job.device not in self._threads:
-                name = f"jobs on {job.device}"
-                thread = threading.Thread(target=self._serve, args=(job.device,), name=name, daemon=True)
-                self._threads[job.device] = thread
-                thread.start()
-            self._lock.notify_all()
-
-    def _serve(self, device: str) -> None:
-        """One thread a device: one job after the other."""
-        while True:
-            with self._lock:
-                self._lock.wait_for(lambda: self._closing or self._queues[device])
-                if self._closing:
-                    return
-                identifier = self._queues[device].popleft()
-                running = self._running[identifier] = _Running()
-            try:
-                self._run(identifier, running)
-            finally:
-                with self._lock:
-                    self._running.pop(identifier, None)
-                running.ended.set()
-
-    def _run(self, identifier: str, running: _Running) -> None:
+    def _run(self, identifier: str, running: AtWork) -> None:
         job = self.job(identifier)
         job = self._change(
             identifier, status=Status.RUNNING, started_at=job.started_at or now(), attempts=job.attempts + 1
@@ -331,14 +276,16 @@ class Jobs:
             work(place)
             change: dict[str, Any] = {"status": Status.DONE, "reason": None}
         except Stopped:
-            change = {"status": Status.STOPPED, "reason": running.why, "interrupted": running.interrupted}
+            change = {"status": Status.STOPPED, "reason": running.why}
+            if running.interrupted:
+                change = views.interruption(self.job(identifier), running.why)
         except SfdaError as error:
             change = {"status": Status.ERROR, "reason": withhold_locations(str(error))}
         except Exception as error:  # a fault of ours must not end the queue
             with contextlib.suppress(OSError), self.log(identifier).open("a", encoding="utf-8") as log:
                 log.write(traceback.format_exc())
             change = {"status": Status.ERROR, "reason": views.fault(error)}
-        job = self._change(identifier, ended_at=now(), **change)
+        job = self._change(identifier, **{"ended_at": now(), **change})
         logger.info("job %s ended: %s", identifier, job.status.value)
 
     def _change(self, identifier: str, **entries: Any) -> Job:
@@ -363,25 +310,3 @@ class Jobs:
         device = self.device if device == AUTO else device
         check_device(device)
         return "cuda:0" if device == "cuda" else device
-
-
-def _claim(folder: Path) -> int | None:
-    """Takes the folder for this process as long as it lives; None when another has it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise OutputError(
-            f"the folder of the jobs cannot be written ({error.strerror})",
-            path=folder.name,
-            remedy="give a folder of your own by --conf jobs",
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    for place in folder.iterdir():
-        if place.is_dir():
-            remove_leftovers(place)
-    return descriptor

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from monai_sfda.errors import OutputError
+from monai_sfda.files import remove_leftovers
 from monai_sfda.label.adaptation.job_process import ProcessIdentity, read_identity
 from monai_sfda.label.adaptation.record import Job
 from monai_sfda.label.adaptation.work import PROCESS
@@ -23,3 +27,32 @@ def recorded_identity(private: Path) -> ProcessIdentity | None:
     except (OSError, ValueError):
         return None
     return read_identity(content) if isinstance(content, dict) else None
+
+
+def claim_folder(folder: Path) -> int | None:
+    """Takes the folder of the jobs for this process as long as it lives; None when another has it.
+
+    Returns:
+        The lock's descriptor, to close when the folder is given back.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OutputError(
+            f"the folder of the jobs cannot be written ({error.strerror})",
+            path=folder.name,
+            remedy="give a folder of your own by --conf jobs",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    for place in folder.iterdir():
+        if place.is_dir():
+            remove_leftovers(place)
+    return descriptor

@@ -63,8 +63,8 @@ def counted_studies(number: int) -> str:
 
 
 def select_unlabelled(datastore: Any, model: str, task: Task, options: AdaptOptions) -> Selection:
-    """The studies that an adaptation takes: no final label for this model, the scanner and list asked for, and
-    not of another modality than the model's.
+    """The studies that an adaptation takes: without a final label for this model, of the scanner and the list
+    asked for, and not of another modality than the model's.
 
     Raises:
         SettingError: when studies or the scanner asked for are not there, or too few are left.
@@ -79,7 +79,7 @@ def select_unlabelled(datastore: Any, model: str, task: Task, options: AdaptOpti
             left_out[OTHER_SCANNER] += 1
         elif study not in unlabelled:
             left_out[LABELLED] += 1
-        elif not _fits(info, task):
+        elif not fits(info, task):
             left_out[OTHER_MODALITY] += 1
         else:
             taken.append(study)
@@ -138,8 +138,8 @@ def guards_limit(subjects: int) -> str | None:
     if number_kept_back(subjects, GUARD_SHARE) >= FEWEST_GUARD_SUBJECTS:
         return None
     return (
-        f"with {counted(subjects, 'subject')} the guard can at most say 'unsure', and the unadapted model stays: "
-        "it needs scans of at least 5 subjects"
+        f"with {counted(subjects, 'subject')} the guard can at most say 'unsure', and the unadapted model "
+        "stays: it needs scans of at least 5 subjects"
     )
 
 
@@ -186,7 +186,7 @@ def _of_scanner(datastore: Any, wanted: str) -> set[str]:
     )
 
 
-def _fits(info: dict[str, Any], task: Task) -> bool:
+def fits(info: dict[str, Any], task: Task) -> bool:
     """Whether a study's modality is the model's; one that says none, as a NIfTI file, may be."""
     said = str(info.get("Modality") or "").strip().upper()
     return not said or said == task.target.kind

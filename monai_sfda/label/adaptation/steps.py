@@ -1,7 +1,7 @@
 """What a job runs: steps of a bundle's own configurations, each a process with a product.
 
-All arguments are made here from typed options and this server's own folders, and go to MONAI in a file: nothing
-is parsed from a command line.
+All arguments are made here from typed options and this server's own folders, and go to MONAI in a file:
+nothing is parsed from a command line.
 """
 
 from __future__ import annotations

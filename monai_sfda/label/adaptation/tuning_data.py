@@ -51,7 +51,7 @@ class HoldOut:
 
 
 def hold_out(selection: Selection) -> HoldOut:
-    """Holds back the last subjects of the selection: a quarter, at least two of five and more, none of two."""
+    """Holds back the last subjects: a quarter, at least two of five and more, none of two."""
     subjects = list(dict.fromkeys(selection.subjects))
     kept = number_kept_back(len(subjects), GUARD_SHARE)
     back = set(subjects[len(subjects) - kept :]) if kept else set()
@@ -82,7 +82,8 @@ def remap_labels(
         go_on: asked between studies.
 
     Returns:
-        The selection without studies whose label is unfit, and the datalist's `target_train` and `target_val`.
+        The selection without studies whose label is unfit, and `target_train` and `target_val` of the
+        datalist.
 
     Raises:
         Stopped: when `go_on` said no.

@@ -46,8 +46,8 @@ def fault(error: Exception) -> str:
 def stats(job: Job, folder: Path) -> dict[str, Any]:
     """What progress bars read, and under names of our own what it is.
 
-    The clients show `best_metric` as an accuracy. It is the gain in mean Dice that the guard estimates, or that
-    held-out corrected studies show, as a fraction of 1: 0 until the run has been judged, and for a loss.
+    The clients show `best_metric` as an accuracy. It is the gain in mean Dice that the guard estimates, or
+    that held-out corrected studies show, as a fraction of 1: 0 until the run has been judged, and for a loss.
     `total_time` is there at the end alone, by which clients know that nothing runs.
     """
     progress = read_progress(folder / job.id / PRIVATE / LOG)

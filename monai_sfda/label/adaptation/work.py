@@ -55,7 +55,7 @@ GRACE_SECONDS = 20.0
 _LOOK_EVERY_SECONDS = 0.3
 
 
-class JobFailed(SfdaError):
+class JobError(SfdaError):
     """A job's process ended badly; the text is for everybody."""
 
 
@@ -193,7 +193,7 @@ def run_step(place: Workplace, step: Step) -> None:
 
     Raises:
         Stopped: when somebody asked to stop; the process and all it started are gone then.
-        JobFailed: when it ended badly, with a reason for everybody.
+        JobError: when it ended badly, with a reason for everybody.
     """
     if not place.go_on():
         raise Stopped
@@ -213,7 +213,7 @@ def run_step(place: Workplace, step: Step) -> None:
         end_process(process, place.job.id, GRACE_SECONDS)
         raise
     if code != 0 or not step.is_done:
-        raise JobFailed(reason_of(code, log), remedy="mend the cause and resume the job, or start another")
+        raise JobError(reason_of(code, log), remedy="mend the cause and resume the job, or start another")
 
 
 def read_request(private: Path, kind: Kind) -> tuple[JobOptions, Selection]:

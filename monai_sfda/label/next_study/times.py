@@ -40,8 +40,10 @@ class AcquisitionTimes:
         if image_id not in self._known:
             self._known[image_id] = _acquired(place)
 
-    def of(self, image_id: str) -> datetime | None:
-        """Local time of acquisition; None where it is not known."""
+    def of(self, datastore: Datastore, image_id: str) -> datetime | None:
+        """Local time of acquisition, asked of the datastore where it can tell; None where it is not known."""
+        if self._known.get(image_id) is None and (ask := getattr(datastore, "acquired_at", None)) is not None:
+            self._known[image_id] = ask(image_id)
         return self._known.get(image_id)
 
 
@@ -79,7 +81,7 @@ def in_time(
         Images of unknown time come first and are from before.
     """
     known = times_of(datastore)
-    times = {i: time.astimezone() for i in image_ids if (time := known.of(i)) is not None}
+    times = {i: time.astimezone() for i in image_ids if (time := known.of(datastore, i)) is not None}
     by = ACQUIRED
     if order == ARRIVED or (order is None and len(times) < len(image_ids)):
         by = ARRIVED

@@ -15,6 +15,7 @@ from monai_sfda.ablations import ABLATIONS, find_ablations
 from monai_sfda.catalog import TASKS
 from monai_sfda.cli_models import models
 from monai_sfda.cli_release import release
+from monai_sfda.cli_serve import serve, users
 from monai_sfda.cli_shift import drift, shift
 from monai_sfda.errors import SettingError, SfdaError, nearest
 
@@ -32,6 +33,8 @@ app.add_typer(models)
 app.command()(shift)
 app.command()(drift)
 app.add_typer(release)
+app.command()(serve)
+app.add_typer(users)
 
 
 def _show_version(value: bool) -> None:

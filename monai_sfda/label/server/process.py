@@ -1,0 +1,102 @@
+"""The server as a process: from the first check to the last thread."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from monai_sfda.label.server.config import ServerSettings
+from monai_sfda.label.server.logs import event, set_up_logs
+
+_LEFT_S = 5.0
+
+
+def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
+    """Serves until SIGTERM or SIGINT; then ends what runs, in bounded time.
+
+    Args:
+        settings: of the server.
+        announce: is told the address once the application is loaded.
+
+    Returns:
+        The exit status: 0 after an orderly end.
+
+    Raises:
+        SfdaError: when something that is needed cannot be used; nothing is left running.
+    """
+    settings.check()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    log_file = set_up_logs(settings.home / "logs")
+    faulthandler.enable()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    from monai_sfda.label.server.application import Server
+
+    server = Server(settings, log_file=log_file)
+    web = uvicorn.Server(
+        uvicorn.Config(
+            server.asgi,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=settings.behind_proxy is not None,
+            forwarded_allow_ips=settings.behind_proxy or "",
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(settings.limits.shutdown_s),
+            h11_max_incomplete_event_size=64 * 1024,
+            ws="none",
+            lifespan="on",
+        )
+    )
+    announce(address_of(settings))
+    status = 0
+    try:
+        web.run()
+        status = 0 if web.started else 3
+    except (SystemExit, KeyboardInterrupt):
+        status = 0 if web.started else 3
+    finally:
+        server.close()
+    _leave_threads(status)
+    return status
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _leave_threads(status: int) -> None:
+    """Ends the process although a computation may still run in a thread, which Python would wait for."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(_LEFT_S)
+    left = [
+        thread
+        for thread in threading.enumerate()
+        if thread is not threading.current_thread() and not thread.daemon and thread.is_alive()
+    ]
+    if left:
+        event("threads_left", logging.WARNING, count=len(left))
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def address_of(settings: ServerSettings) -> str:
+    """How the server is reached, in words."""
+    scheme = "https" if settings.is_tls else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"monai-sfda serves at {scheme}://{host}:{settings.port}/ (research software: not for diagnosis)"

@@ -1,0 +1,225 @@
+"""`/session`: scans that a client uploads for a while, of bounded size, each its owner's alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, HTTPException, UploadFile
+from fastapi.responses import FileResponse
+
+from monai_sfda.errors import DataError
+from monai_sfda.label.server.answers import NotThereError, TooLargeError
+from monai_sfda.label.server.config import Limits
+from monai_sfda.label.server.received import plain_name, store, unpack
+from monai_sfda.label.server.roles import User, current_user
+from monai_sfda.label.server.stock_app import app_of, media_type
+from monai_sfda.label.stock import prepare
+
+prepare()
+
+from monailabel.utils.sessions import SessionInfo, Sessions  # noqa: E402
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SHORTEST_S = 60
+_GIGABYTE = 2**30
+
+
+class BoundedSessions(Sessions):  # type: ignore[misc]
+    """MONAI Label's sessions in a folder of ours: ids cannot leave it, its disk and each life are bounded.
+
+    Args:
+        folder: made when it is not there.
+        limits: of the server.
+    """
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        super().__init__(str(folder), int(3600 * limits.session_hours))
+        self.folder = folder
+        self.limits = limits
+        self.lock = threading.Lock()
+
+    def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> Any:
+        """The session, or None: for an id that is none, one that is not there, and one whose time is over."""
+        if not _ID.fullmatch(str(session_id)):
+            return None
+        file = self.folder / session_id / "meta.info"
+        try:
+            info = SessionInfo(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        now = int(time.time())
+        if info.last_access_ts + info.expiry < now:
+            self.remove_session(session_id)
+            return None
+        if update_ts:
+            info.last_access_ts = now
+            self._write_meta_info(session_id, info)
+        return info
+
+    def remove_session(self, session_id: str) -> None:
+        """Removes a session's files."""
+        if _ID.fullmatch(str(session_id)):
+            shutil.rmtree(self.folder / session_id, ignore_errors=True)
+            self.pop(session_id, None)
+
+    def remove_expired(self) -> int:
+        """Removes what is over, and what a killed server left half-received; returns how many."""
+        count = 0
+        for path in list(self.folder.iterdir()):
+            if _ID.fullmatch(path.name):
+                count += self.get_session(path.name, update_ts=False) is None and not path.exists()
+                left_alone = path.exists() and not (path / "meta.info").is_file()
+            else:
+                left_alone = True
+            if left_alone and time.time() - path.stat().st_mtime > 3600:
+                shutil.rmtree(path, ignore_errors=True)
+                count += 1
+        return count
+
+    def owner(self, info: Any) -> str:
+        """Who uploaded a session."""
+        return str(info.meta.get("user", ""))
+
+    def room_of(self, user: User) -> int:
+        """Bytes that a user may still upload."""
+        mine = total = 0
+        for path in self.folder.iterdir():
+            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            info = self.get_session(path.name, update_ts=False)
+            total += size
+            mine += size if info is not None and self.owner(info) == user.name else 0
+        left = min(self.limits.session_gb_user * _GIGABYTE - mine, self.limits.session_gb * _GIGABYTE - total)
+        free = shutil.disk_usage(self.folder).free - self.limits.free_gb * _GIGABYTE
+        return int(min(left, free))
+
+    def add_files(self, files: list[UploadFile], user: User, expiry: int, uncompress: bool) -> Any:
+        """A new session of one file, or of several that are one DICOM series.
+
+        Raises:
+            TooLargeError: when it does not fit into what is left.
+            DataError: for files that cannot be used.
+        """
+        size = sum(file.size or 0 for file in files)
+        with self.lock:
+            room = self.room_of(user)
+            if size > room:
+                raise TooLargeError(
+                    "the uploaded scans would take more disk than they may",
+                    remedy="delete sessions, wait until they end, or ask the server's administrator",
+                )
+            incoming = Path(tempfile.mkdtemp(dir=self.folder, prefix="incoming-"))
+            try:
+                return self._fill(incoming, files, user, expiry, uncompress=uncompress, room=room)
+            finally:
+                shutil.rmtree(incoming, ignore_errors=True)
+
+    def _fill(
+        self, incoming: Path, files: list[UploadFile], user: User, expiry: int, *, uncompress: bool, room: int
+    ) -> Any:
+        content = incoming / "image"
+        content.mkdir()
+        for number, file in enumerate(files):
+            store(file, content / plain_name(file.filename, number))
+        names = sorted(content.iterdir())
+        if len(names) == 1 and (uncompress or names[0].suffix == ".zip"):
+            archive = names[0].rename(incoming / "archive.zip")
+            unpack(archive, content, most_bytes=room)
+            archive.unlink()
+            names = sorted(content.iterdir())
+        if not names:
+            raise DataError("no file was sent", remedy="send the scan's file or files")
+        identifier = str(uuid.uuid4())
+        final = self.folder / identifier
+        image = final / "image"
+        info = SessionInfo()
+        info.name, info.path = identifier, str(final)
+        info.image = str(image / names[0].name if len(names) == 1 else image)
+        info.meta = {"user": user.name}
+        info.create_ts = info.last_access_ts = int(time.time())
+        info.expiry = min(max(expiry, _SHORTEST_S), self.expiry) if expiry > 0 else self.expiry
+        (incoming / "meta.info").write_text(info.to_str(), encoding="utf-8")
+        incoming.rename(final)
+        return info
+
+
+def sessions_of(app: Any) -> BoundedSessions:
+    """The application's sessions.
+
+    Raises:
+        HTTPException: 406, as MONAI Label, when it has none.
+    """
+    found = app.sessions()
+    if not isinstance(found, BoundedSessions):
+        raise HTTPException(406, "this server takes no sessions")
+    return found
+
+
+def session_of(app: Any, identifier: str, user: User, *, touch: bool = True) -> Any:
+    """A session of the user's own; an administrator may see all.
+
+    Raises:
+        NotThereError: when there is none, its time is over, or it is somebody else's.
+    """
+    sessions = sessions_of(app)
+    info = sessions.get_session(identifier, update_ts=touch)
+    if info is None or (sessions.owner(info) != user.name and not user.may("admin")):
+        raise NotThereError("there is no such session (any more)", remedy="upload the scan again")
+    return info
+
+
+def session_image(app: Any, identifier: str, user: User) -> Path:
+    """The scan of a session: a file, or a folder with one DICOM series."""
+    return Path(session_of(app, identifier, user).image)
+
+
+def public_info(info: Any) -> dict[str, Any]:
+    """A session as MONAI Label shows it, without the server's folders."""
+    content: dict[str, Any] = info.to_json()
+    return {**content, "path": info.name, "image": Path(info.image).name}
+
+
+def sessions_router() -> APIRouter:
+    """The endpoints of sessions."""
+    router = APIRouter(prefix="/session", tags=["Session"])
+
+    @router.put("/", summary="Upload a scan for a while")
+    def create(
+        user: Annotated[User, Depends(current_user)],
+        files: Annotated[list[UploadFile], File()],
+        uncompress: bool = False,
+        expiry: int = 0,
+    ) -> dict[str, Any]:
+        info = sessions_of(app_of()).add_files(files, user, expiry, uncompress)
+        return {"session_id": info.name, "session_info": public_info(info)}
+
+    @router.get("/{session_id}", summary="What is known of a session, or its scan")
+    def look(
+        session_id: str,
+        user: Annotated[User, Depends(current_user)],
+        update_ts: bool = False,
+        image: bool = False,
+    ) -> Any:
+        info = session_of(app_of(), session_id, user, touch=update_ts)
+        if not image:
+            return public_info(info)
+        path = Path(info.image)
+        if not path.is_file():
+            raise DataError("the session holds several files", remedy="ask for its info alone")
+        return FileResponse(path, media_type=media_type(path), filename=path.name)
+
+    @router.delete("/{session_id}", summary="Forget an uploaded scan")
+    def remove(session_id: str, user: Annotated[User, Depends(current_user)]) -> dict[str, Any]:
+        info = session_of(app_of(), session_id, user, touch=False)
+        sessions_of(app_of()).remove_session(session_id)
+        return public_info(info)
+
+    return router

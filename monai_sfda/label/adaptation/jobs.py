@@ -20,7 +20,7 @@ from monai_sfda.label.adaptation.device_queues import AtWork, DeviceQueues
 from monai_sfda.label.adaptation.job_process import end_orphan
 from monai_sfda.label.adaptation.options import AUTO, read_options
 from monai_sfda.label.adaptation.private_data import Stopped
-from monai_sfda.label.adaptation.record import Job, Kind, Status, new_id, now, write_job
+from monai_sfda.label.adaptation.record import Job, Kind, NoSuchJobError, Status, new_id, now, write_job
 from monai_sfda.label.adaptation.recovery import claim_folder, interrupted_jobs, recorded_identity
 from monai_sfda.label.adaptation.work import (
     GRACE_SECONDS,
@@ -136,10 +136,10 @@ class Jobs:
         return planned | {"notes": list(planned["notes"]), "device": self._canonical(parsed.device)}
 
     def job(self, identifier: str) -> Job:
-        """One job; a `SettingError` for an unknown id."""
+        """One job; a `NoSuchJobError` for an unknown id."""
         with self._lock:
             if identifier not in self._records:
-                raise SettingError("there is no such job", remedy="use an id that /sfda/jobs lists")
+                raise NoSuchJobError("there is no such job", remedy="use an id that /sfda/jobs lists")
             return self._records[identifier]
 
     def jobs(self) -> list[Job]:
@@ -227,6 +227,10 @@ class Jobs:
         )
         self._queues.put(job.device, identifier)
         return job
+
+    def remark(self, identifier: str, text: str) -> Job:
+        """Adds a sentence to a job's notes."""
+        return self._change(identifier, notes=(*self.job(identifier).notes, text))
 
     def delete(self, identifier: str) -> None:
         """Removes a job that has ended, with all it wrote; its version in the store stays.

@@ -10,11 +10,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from monai_sfda.errors import OutputError
+from monai_sfda.errors import OutputError, SfdaError
 from monai_sfda.files import write_json
 
 RECORD_FILE = "job.json"
 SCHEMA_VERSION = 1
+
+
+class NoSuchJobError(SfdaError):
+    """There is no job of that id."""
+
+    http_status = 404
 
 
 class Kind(str, Enum):

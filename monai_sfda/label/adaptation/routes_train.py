@@ -27,10 +27,7 @@ def status(request: Request, user: Looking, all: str = "false", check_if_running
         if not at_work:
             raise NotFoundError("no training is running", remedy="start one")
         return jobs.status(at_work[0].id)
-    if as_bool(all):
-        found = [jobs.status(job.id) for job in jobs.jobs()]
-    else:
-        found = jobs.status()
+    found = [jobs.status(job.id) for job in jobs.jobs()] if as_bool(all) else jobs.status()
     if not found:
         raise NotFoundError("there was no training yet", remedy="start one")
     return found
@@ -67,7 +64,7 @@ def run_model(
     run_sync: str = "false",
     enqueue: str = "false",
 ) -> Any:
-    """Starts a trainer by its name. While another runs, only with `enqueue`; 429 otherwise, as in MONAI Label."""
+    """Starts a trainer by its name. While another runs, only with `enqueue`, else 429, as in MONAI Label."""
     app = app_of(request)
     kind, name = trainer_of(app, model)
     if app.jobs.running() and not as_bool(enqueue):

@@ -48,8 +48,10 @@ def publish_last_weights(jobs: Any, identifier: str, by: str, reason: str | None
         raise SettingError(
             "a reason is missing", remedy="say why the guard is overruled; the record keeps it"
         )
-    store = ModelStore(jobs.models.store.root, by=f"{by} (against the guard: {reason})")
-    return store.publish(jobs.run_folder(identifier), model=job.model, last_weights=True)
+    store = ModelStore(jobs.models.store.root, by=by)
+    version = store.publish(jobs.run_folder(identifier), model=job.model, last_weights=True)
+    jobs.remark(identifier, f"{by} published the last weights as version {version.number}: {reason}")
+    return version
 
 
 def described(version: Version, active: int) -> dict[str, Any]:

@@ -30,11 +30,14 @@ class AppSettings(BaseModel):
             is not in the store yet are published into it when the app starts.
         store: the model store.
         jobs: folder of the adaptations: records, run folders, logs.
+        cache: folder of downloads, saved labels and what is known of the studies.
+        cache_gb: how large downloads may grow together; the least recently used go first.
         activation: whether an accepted version becomes active by itself.
         device: where to compute; None: a GPU where there is one.
         cached_models: so many versions stay loaded.
         most_voxels: a scan with more is refused, since it would not fit in memory.
         correction_memory_mb: of probabilities kept for the next scribble.
+        score_every: minutes between two looks for studies without a score; 0: only when asked to.
         threads: of a computation on the CPU; None: PyTorch's own choice.
     """
 
@@ -44,11 +47,14 @@ class AppSettings(BaseModel):
     bundles: Path | None = None
     store: Path
     jobs: Path
+    cache: Path
+    cache_gb: float = Field(default=50.0, gt=0, le=1e6)
     activation: Literal["manual", "automatic"] = "manual"
     device: str | None = Field(default=None, pattern=r"^(cpu|cuda(:\d{1,2})?|mps)$")
     cached_models: int = Field(default=4, ge=1, le=64)
     most_voxels: int = Field(default=1_000_000_000, ge=1000)
     correction_memory_mb: int = Field(default=2048, ge=16)
+    score_every: float = Field(default=0.0, ge=0, le=525_600, allow_inf_nan=False)
     threads: int | None = Field(default=None, ge=1, le=1024)
 
     @staticmethod
@@ -68,7 +74,7 @@ class AppSettings(BaseModel):
             close = nearest(unknown[0], AppSettings.model_fields)
             raise SettingError(f"--conf {unknown[0]} is unknown", remedy=f"use one of {', '.join(close)}")
         place = Path(app_dir)
-        values = {"store": place / "store", "jobs": place / "jobs"} | {
+        values = {"store": place / "store", "jobs": place / "jobs", "cache": place / "cache"} | {
             key: value for key, value in given.items() if not (isinstance(value, str) and not value.strip())
         }
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from monai_sfda.label.models import Models
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.store import ModelStore
+from monai_sfda.store.lock import locked
 from tests.integration.commands import ABDOMEN, QUICK, QUICK_ADAPT, run_in_process
 
 MODEL = "abdomen"
@@ -55,25 +57,18 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory) -> Installed:
-    """A site with one model in two versions; made in about a minute, once a session."""
-    root = tmp_path_factory.mktemp("site")
-    phantoms = root / "data"
-    write_phantoms("abdomen", phantoms, subjects=4, seed=5, matrix=96, workers=1)
-    source_run, adapted_run = root / "source", root / "adapted"
-    run_in_process(ABDOMEN, ("train", "small"), dataset_dir=phantoms, output_dir=source_run, **QUICK)
-    images = next(phantoms.rglob("img"))
-    run_in_process(
-        ABDOMEN,
-        ("adapt", "small"),
-        release=source_run / "release",
-        output_dir=adapted_run,
-        target_images=images,
-        method="adabn",
-        **QUICK_ADAPT | {"guard#enabled": False, "max_epochs": 1},
-    )
-    store = ModelStore(root / "store", by="tests")
-    store.publish(source_run)
-    store.publish(adapted_run)
+    """A site with one model in two versions; made in about a minute, once a session.
+
+    Where MONAI_SFDA_TEST_SITE names a folder, it is made there once and used again by later sessions.
+    """
+    kept = os.environ.get("MONAI_SFDA_TEST_SITE")
+    root = Path(kept) if kept else tmp_path_factory.mktemp("site")
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / "lock", 900):
+        if not (root / "whole").is_file():
+            _make(root)
+            (root / "whole").touch()
+    images = next((root / "data").rglob("img"))
     scans = {path.name: path for path in sorted(images.glob("*.nii.gz"))}
     labels = {
         name: path
@@ -81,4 +76,22 @@ def installed(tmp_path_factory) -> Installed:
         for path in images.parent.rglob(name.replace("img", "label"))
         if path.parent != images
     }
-    return Installed(phantoms, source_run, adapted_run, store.root, scans, labels)
+    return Installed(root / "data", root / "source", root / "adapted", root / "store", scans, labels)
+
+
+def _make(root: Path) -> None:
+    write_phantoms("abdomen", root / "data", subjects=4, seed=5, matrix=96, workers=1)
+    source_run, adapted_run = root / "source", root / "adapted"
+    run_in_process(ABDOMEN, ("train", "small"), dataset_dir=root / "data", output_dir=source_run, **QUICK)
+    run_in_process(
+        ABDOMEN,
+        ("adapt", "small"),
+        release=source_run / "release",
+        output_dir=adapted_run,
+        target_images=next((root / "data").rglob("img")),
+        method="adabn",
+        **QUICK_ADAPT | {"guard#enabled": False, "max_epochs": 1},
+    )
+    store = ModelStore(root / "store", by="tests")
+    store.publish(source_run)
+    store.publish(adapted_run)

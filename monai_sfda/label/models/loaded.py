@@ -57,6 +57,7 @@ class LoadedModel:
         unknown: why there is no scorer, in words; empty where there is one.
         sha256: of the weights.
         most_voxels: of a scan that is read.
+        lock: round the network; whoever uses the segmenter's parts by himself holds it.
     """
 
     installed: InstalledModel
@@ -66,7 +67,7 @@ class LoadedModel:
     unknown: str
     sha256: str
     most_voxels: int | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @staticmethod
     def load(
@@ -194,7 +195,7 @@ class LoadedModel:
     @contextmanager
     def _computing(self, scan: Scan) -> Iterator[None]:
         """Holds the network; what it cannot take becomes an error of the scan."""
-        with self._lock:
+        with self.lock:
             try:
                 yield
             except torch.OutOfMemoryError as error:

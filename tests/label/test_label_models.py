@@ -1,0 +1,120 @@
+"""The served models: which version, read how, and what a damaged one does to the others."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from monai_sfda.errors import DataError, SettingError, StoreError
+from monai_sfda.label.models import Models, publish_bundles
+from monai_sfda.store import ModelStore
+from tests.integration.commands import run_in_process
+
+
+@pytest.fixture(scope="module")
+def loaded(installed):
+    return installed.models().load("abdomen")
+
+
+@pytest.fixture(scope="module")
+def scan(installed, loaded):
+    return loaded.read(next(iter(installed.scans.values())))
+
+
+def test_the_active_version_is_served_until_another_is_activated(installed, tmp_path):
+    store = installed.copy_store(tmp_path / "store")
+    models = Models(store, device="cpu")
+    first = models.load("abdomen")
+    assert first.version.number == 1
+    assert models.load("abdomen") is first
+    store.activate("abdomen", 2)
+    second = models.load("abdomen")
+    assert second.version.number == 2
+    assert second.sha256 != first.sha256
+    assert models.load("abdomen", 1) is first
+    store.rollback("abdomen")
+    assert models.load("abdomen") is first
+
+
+def test_the_labels_are_contiguous_and_in_order(installed):
+    labels = installed.models()["abdomen"].labels
+    assert list(labels.values()) == list(range(1, len(labels) + 1))
+
+
+def test_a_loaded_version_segments_as_its_own_bundle_does(installed, loaded, scan, tmp_path):
+    bundle = loaded.version.bundle
+    images = next(iter(installed.scans.values())).parent
+    settings = {"dataset_dir": images, "output_dir": tmp_path / "out", "domain": "target", "device": "cpu"}
+    run_in_process(bundle, ("inference",), **settings)
+    name = next(iter(installed.scans))
+    own = np.asarray(nib.load(tmp_path / "out" / name.replace(".nii.gz", "_seg.nii.gz")).dataobj)
+    record = json.loads((tmp_path / "out" / "inference.json").read_text(encoding="utf-8"))["scans"][0]
+    found = loaded.segment(scan)
+    assert np.array_equal(found.prediction.classes, own)
+    assert found.volumes_ml == record["volume_ml"]
+    assert found.familiarity.to_json() == record["familiarity"]
+    assert np.array_equal(loaded.probabilities(scan).argmax(0), own)
+
+
+def test_probabilities_sum_to_one(loaded, scan):
+    p = loaded.probabilities(scan)
+    assert p.shape == (5, *scan.shape)
+    assert p.dtype == np.float32
+    assert np.allclose(p.sum(0), 1, atol=1e-5)
+
+
+def test_a_damaged_version_is_an_error_and_the_other_serves(installed, tmp_path):
+    store = installed.copy_store(tmp_path / "store")
+    weights = store.version("abdomen", 2).bundle / "models" / "model.pt"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    models = Models(store, device="cpu")
+    with pytest.raises(StoreError, match=r"version 2 of 'abdomen' is damaged.*model.pt was altered"):
+        models.load("abdomen", 2)
+    assert models.load("abdomen").version.number == 1
+
+
+def test_a_model_whose_configuration_is_gone_is_left_out(installed, tmp_path):
+    store = installed.copy_store(tmp_path / "store")
+    (store.active("abdomen").bundle / "configs" / "inference.json").unlink()
+    models = Models(store, device="cpu")
+    assert list(models) == []
+    assert "abdomen" in models.faults
+
+
+def test_a_name_that_is_not_in_the_store_is_refused(installed):
+    with pytest.raises(SettingError, match="abdomn.*there are: abdomen"):
+        Models(ModelStore(installed.store), ["abdomn"], device="cpu")
+
+
+def test_bundles_are_published_once(installed, tmp_path):
+    bundles = tmp_path / "bundles"
+    bundles.mkdir()
+    (bundles / "adapted").symlink_to(installed.adapted_run)
+    (bundles / "source").symlink_to(installed.source_run)
+    (bundles / "other").mkdir()
+    store = ModelStore(tmp_path / "store")
+    assert [v.number for v in publish_bundles(bundles, store)] == [1, 2]
+    assert publish_bundles(bundles, store) == []
+    assert store.active("abdomen").number == 1
+
+
+def test_a_scan_of_another_shape_and_a_missing_one_are_refused_without_a_name(loaded, tmp_path):
+    path = tmp_path / "name_of_a_patient.nii.gz"
+    with pytest.raises(DataError, match="missing") as missing:
+        loaded.read(path)
+    nib.save(nib.Nifti1Image(np.random.rand(8, 8, 4, 2).astype(np.float32), np.eye(4)), path)
+    with pytest.raises(DataError) as shaped:
+        loaded.read(path)
+    for error in (missing, shaped):
+        assert "patient" not in str(error.value)
+
+
+def test_an_unadapted_and_an_adapted_version_are_of_one_network(installed):
+    models = installed.models()
+    first, second = (models.load("abdomen", n).segmenter.network.state_dict() for n in (1, 2))
+    assert first.keys() == second.keys()
+    assert any(not torch.equal(first[k], second[k]) for k in first)

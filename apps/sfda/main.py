@@ -1,4 +1,4 @@
-"""The app as MONAI Label finds it: in `main.py`, a class made from its own; all of it is in `monai_sfda.label`."""
+"""Where MONAI Label looks for an app; all of it is in `monai_sfda.label`."""
 
 from __future__ import annotations
 

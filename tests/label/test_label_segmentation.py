@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 import nrrd
+import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 from monai_sfda.data.volume import read_volume
 from monai_sfda.errors import DataError, SettingError, StoreError

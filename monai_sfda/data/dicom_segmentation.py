@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -50,6 +50,8 @@ class SegmentationDescription:
         content: of the object.
         algorithm: name and version of what made it.
         creator: name of its creator.
+        algorithm_type: DICOM's word for how the segments were made: `AUTOMATIC`, `SEMIAUTOMATIC` (a person
+            corrected them) or `MANUAL`, which names no algorithm.
     """
 
     series: str
@@ -57,6 +59,7 @@ class SegmentationDescription:
     content: str
     algorithm: str
     creator: str
+    algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
 
 
 def find_dcmqi() -> Path:
@@ -152,11 +155,11 @@ def _terms(
         "SeriesDescription": series[:_LONGEST],
         "SeriesNumber": "300",
         "InstanceNumber": "1",
-        "segmentAttributes": [[_segment(s, description.algorithm) for s in segments]],
+        "segmentAttributes": [[_segment(s, description) for s in segments]],
     }
 
 
-def _segment(structure: Structure, algorithm: str) -> dict[str, Any]:
+def _segment(structure: Structure, description: SegmentationDescription) -> dict[str, Any]:
     coding = structure.coding
     if coding is None:
         raise SettingError(
@@ -166,12 +169,13 @@ def _segment(structure: Structure, algorithm: str) -> dict[str, Any]:
         "labelID": structure.index,
         "SegmentLabel": structure.name,
         "SegmentDescription": f"{structure.name}, label {structure.index}"[:_LONGEST],
-        "SegmentAlgorithmType": "AUTOMATIC",
-        "SegmentAlgorithmName": algorithm[:_LONGEST],
+        "SegmentAlgorithmType": description.algorithm_type,
         "SegmentedPropertyCategoryCodeSequence": _code(coding.category),
         "SegmentedPropertyTypeCodeSequence": _code(coding.type),
         "recommendedDisplayRGBValue": list(structure.color),
     }
+    if description.algorithm_type != "MANUAL":
+        segment["SegmentAlgorithmName"] = description.algorithm[:_LONGEST]
     if coding.modifier is not None:
         segment["SegmentedPropertyTypeModifierCodeSequence"] = _code(coding.modifier)
     if coding.region is not None:

@@ -50,8 +50,7 @@ def find_scans(folder: Path) -> tuple[list[Case], list[str]]:
 
 
 def _volume_cases(files: Sequence[Path], root: Path) -> tuple[list[Case], list[str]]:
-    stems = {stem(f) for f in files}
-    segmentations = {f for f in files if _image_of(stem(f)) in stems}
+    segmentations = segmentations_beside(files)
     cases: list[Case] = []
     for file in files:
         if file not in segmentations:
@@ -60,6 +59,12 @@ def _volume_cases(files: Sequence[Path], root: Path) -> tuple[list[Case], list[s
             cases.append(Case(len(cases) + 1, subject, (file,), None, "folder", root=root))
     count = len(segmentations)
     return cases, [f"{count} segmentations beside their scans are left out"] if count else []
+
+
+def segmentations_beside(files: Sequence[Path]) -> set[Path]:
+    """The volume files that by their names are segmentations of others among them."""
+    stems = {stem(f) for f in files}
+    return {f for f in files if _image_of(stem(f)) in stems}
 
 
 def _image_of(name: str) -> str | None:
@@ -79,8 +84,7 @@ def _dicom_cases(headers: Headers, root: Path) -> tuple[list[Case], list[str]]:
         if reason is not None:
             left_out[reason] = left_out.get(reason, 0) + 1
         else:
-            for part in _by_folder(images):
-                volumes = _volumes(part)
+            for volumes in volumes_of_series(images):
                 split_series += len(volumes) > 1
                 scans += [(_place(volume), volume) for volume in volumes]
     warnings = [f"{n} DICOM series {kind} left out" for kind, n in left_out.items()]
@@ -110,6 +114,19 @@ def _dicom_cases(headers: Headers, root: Path) -> tuple[list[Case], list[str]]:
             )
         )
     return cases, warnings
+
+
+def volumes_of_series(images: Sequence[Header]) -> list[list[list[Header]]]:
+    """The volumes (time points, echoes) of a series, for each of its copies.
+
+    Args:
+        images: headers of one series, in any order.
+
+    Returns:
+        One list of volumes, each the headers of its files, for the series as it is, or for each folder where
+        folders hold the same positions.
+    """
+    return [_volumes(part) for part in _by_folder(images)]
 
 
 def _by_folder(images: Sequence[Header]) -> list[list[Header]]:

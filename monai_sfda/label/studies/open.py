@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_sfda.catalog import Task
+from monai_sfda.data.checks import check_folder
 
 if TYPE_CHECKING:
     from monai_sfda.label.studies.datastore import StudiesDatastore
@@ -38,6 +40,7 @@ def open_datastore(
     credentials: Credentials | None = None,
     cache_gb: float = 50.0,
     timeout_s: float = 30.0,
+    search: Mapping[str, str] | None = None,
 ) -> StudiesDatastore:
     """MONAI Label's datastore over a folder of scans or a DICOMweb address.
 
@@ -51,9 +54,37 @@ def open_datastore(
         credentials: for the PACS.
         cache_gb: how large downloads and conversions together may grow; the least recently used go first.
         timeout_s: for a connection to the PACS and for each pause in what it sends.
+        search: further filters of the search for series, by DICOM keyword (`StudyDate`: `20260101-`).
 
     Raises:
         DataError: when the folder is missing.
         SettingError: when the address is none.
     """
-    raise NotImplementedError
+    from monai_sfda.label.studies.folder import FolderDatastore  # loads monailabel, which takes seconds
+
+    address = studies.strip()
+    known = dict(tasks or {})
+    if address.startswith(("http://", "https://")):
+        from monai_sfda.label.studies.dicomweb import DicomwebDatastore
+        from monai_sfda.label.studies.pacs import Pacs
+
+        login = credentials or Credentials()
+        pacs = Pacs(
+            address,
+            user=login.user,
+            password=login.password,
+            token=login.token,
+            ca_file=login.ca_file,
+            timeout_s=timeout_s,
+        )
+        return DicomwebDatastore(
+            pacs, work=_own(cache, pacs.url), tasks=known, cache_gb=cache_gb, search=search
+        )
+    root = Path(address).expanduser().absolute()
+    check_folder(root)
+    return FolderDatastore(root, work=_own(cache, str(root)), tasks=known, cache_gb=cache_gb)
+
+
+def _own(cache: Path, address: str) -> Path:
+    """The folder of one datastore in the app's cache."""
+    return cache / f"studies-{sha256(address.encode()).hexdigest()[:16]}"

@@ -1,0 +1,151 @@
+"""DICOM SEG objects in the PACS that say what a person corrected: labels, whoever sent them.
+
+A label that was saved here is known here. After the app's folder was lost, or where another workplace corrects,
+the PACS alone has it: a segmentation of a known series whose every segment was made or corrected by a person
+(SegmentAlgorithmType), under names that a served model has.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_sfda.data.dicom import scan_headers, slice_grid
+from monai_sfda.data.writing import write_segmentation
+from monai_sfda.errors import SfdaError
+from monai_sfda.label.studies.grids import grid_of
+from monai_sfda.label.studies.names import SaveOptions, Segment, choose_model, to_model_classes
+from monai_sfda.label.studies.pacs import SERIES, STUDY, first_value
+from monai_sfda.label.studies.records import Records
+from monai_sfda.label.studies.saved import SavedLabel
+from monai_sfda.label.studies.segment_objects import (
+    is_corrected,
+    read_segmentation,
+    referenced_series,
+    segment_names,
+)
+
+if TYPE_CHECKING:
+    from monai_sfda.label.studies.dicomweb import DicomwebDatastore
+
+logger = logging.getLogger(__name__)
+
+_FRESH_SECONDS = 10.0
+_WANTED = ("ReferencedSeriesSequence", "SegmentSequence", "SOPClassUID")
+
+
+class PacsSegmentations:
+    """The segmentations that a PACS holds of a datastore's images.
+
+    Args:
+        datastore: whose images.
+    """
+
+    def __init__(self, datastore: DicomwebDatastore) -> None:
+        self.datastore = datastore
+        self.records = Records(datastore.home / "segmentations")
+        self._looked = float("-inf")
+        self._listed: dict[str, str] = {}
+
+    def images(self) -> set[str]:
+        """Images of which the PACS holds a label that could be taken over."""
+        return {known["image"] for known in self._usable()}
+
+    def adopt(self, image_id: str) -> None:
+        """Takes over the newest label that the PACS holds of an image; nothing where it holds none."""
+        for known in sorted(self._usable(), key=lambda k: float(k.get("ts", 0)), reverse=True):
+            if known["image"] == image_id:
+                try:
+                    self._take_over(known)
+                    return
+                except SfdaError as error:
+                    logger.warning("a segmentation in the PACS is not used: %s", error.what)
+                    self.records.update(known["id"], {"usable": False})
+
+    def dismiss(self, series: list[str]) -> None:
+        """Segmentations that do not count any more, though the PACS keeps them."""
+        self.records.update_many({uid: {"usable": False} for uid in series})
+
+    def send_pending(self) -> None:
+        """Sends labels again that the PACS did not take when they were saved."""
+        datastore = self.datastore
+        for image_id in datastore.labels.images("final"):
+            for label in datastore.labels.all_of(image_id, "final"):
+                if (label.info.get("segmentation") or {}).get("pending"):
+                    datastore.saver.send_again(label)
+
+    def _usable(self) -> list[dict[str, Any]]:
+        self._look()
+        own = self._own()
+        found = [self.records.get(uid) for uid in self._listed if uid not in own]
+        return [known for known in found if known.get("usable") and known.get("image")]
+
+    def _own(self) -> set[str]:
+        """Series that were saved from here: their labels are here."""
+        own: set[str] = set()
+        labels = self.datastore.labels
+        for image_id in labels.images("final"):
+            for label in labels.all_of(image_id, "final"):
+                segmentation = label.info.get("segmentation") or {}
+                own |= {u for u in (segmentation.get("series"), *segmentation.get("superseded", [])) if u}
+        return own
+
+    def _look(self) -> None:
+        if time.monotonic() - self._looked < _FRESH_SECONDS:
+            return
+        rows = self.datastore.pacs.series(Modality="SEG")
+        self._listed = {first_value(row, SERIES): first_value(row, STUDY) for row in rows}
+        for uid, study in self._listed.items():
+            if "usable" not in self.records.peek(uid):
+                self._look_at(uid, study)
+        self._looked = time.monotonic()
+
+    def _look_at(self, uid: str, study: str) -> None:
+        try:
+            instances = self.datastore.pacs.instances(study, uid)
+            if not instances:
+                return
+            header = self.datastore.pacs.header(study, uid, instances[-1], _WANTED)
+            names = [name for _, name in sorted(segment_names(header).items())]
+            options = SaveOptions(label_info=[Segment(name=name[:100]) for name in names])
+            usable = bool(names) and is_corrected(header)
+            chosen = choose_model(options, self.datastore.tasks) if usable else None
+        except SfdaError as error:
+            logger.warning("a segmentation in the PACS is left out: %s", error.what)
+            chosen, usable, header, instances = None, False, None, [""]
+        self.records.update(
+            uid,
+            {
+                "usable": usable and chosen is not None,
+                "image": referenced_series(header) if header is not None else "",
+                "study": study,
+                "instance": instances[-1],
+                "model": chosen[0] if chosen else "",
+                "ts": time.time(),
+            },
+        )
+
+    def _take_over(self, known: dict[str, Any]) -> None:
+        datastore, image_id = self.datastore, str(known["image"])
+        if datastore.resolve(image_id) is None:
+            return
+        task = datastore.tasks[known["model"]]
+        series = Path(datastore.get_image_uri(image_id))
+        with tempfile.TemporaryDirectory() as temporary:
+            (file, *_) = datastore.pacs.fetch(known["study"], known["id"], Path(temporary), known["instance"])
+            numbers, names = read_segmentation(file, slice_grid(scan_headers(series)))
+        segments = [Segment(name=name, idx=number) for number, name in sorted(names.items())]
+        classes, covered = to_model_classes(numbers, segments, task)
+        place = datastore.labels.place(image_id, "final", known["model"])
+        info = {
+            "ts": time.time(),
+            "saved_by": "taken over from the PACS",
+            "label_names": covered,
+            "made": "SEMIAUTOMATIC",
+            "segmentation": {"series": known["id"], "instance": known["instance"]},
+        }
+        write_segmentation(place, classes, grid_of(series))
+        datastore.labels.write_info(SavedLabel(image_id, "final", known["model"], place, info))

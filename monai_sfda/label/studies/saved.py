@@ -1,0 +1,130 @@
+"""Saved labels on disk: a mask on its image's grid, and beside it who saved it, when, and for which model.
+
+    <folder>/<tag>/<image>.<model>.nii.gz    and    <folder>/<tag>/<image>.<model>.json
+
+An image may have a label of each model: a corrected liver does not replace a corrected spine. The newest one
+is what MONAI Label, which knows one label a tag, is told of.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from monai_sfda.errors import SettingError
+from monai_sfda.files import write_json
+
+ENDING = ".nii.gz"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_PLAIN_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+@dataclass(frozen=True)
+class SavedLabel:
+    """A saved label.
+
+    Attributes:
+        image_id: of its image.
+        tag: `original`, `final` or another.
+        model: whose structures it holds; empty where nobody said.
+        file: the mask.
+        info: what is known of it: `saved_by`, `saved_at`, `label_names`, ...
+    """
+
+    image_id: str
+    tag: str
+    model: str
+    file: Path
+    info: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """For sorting: later ones are greater."""
+        return float(self.info.get("ts", 0)), self.model
+
+
+class SavedLabels:
+    """The labels below a folder.
+
+    Args:
+        folder: has a folder for each tag.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def tags(self) -> list[str]:
+        """Tags that have been used."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(f.name for f in self.folder.iterdir() if f.is_dir() and _PLAIN.fullmatch(f.name))
+
+    def place(self, image_id: str, tag: str, model: str) -> Path:
+        """Where a label's mask lies, whether it is there or not.
+
+        Raises:
+            SettingError: for a tag or a model's name that is no plain word.
+        """
+        for what, value in (("tag", tag), ("model", model or "none")):
+            if not _PLAIN.fullmatch(value):
+                raise SettingError(
+                    f"a label's {what} '{value[:40]}' is no plain word",
+                    remedy="use letters, digits, - and _, at most 64",
+                )
+        return self.folder / tag / f"{_file_name(image_id)}.{model or 'none'}{ENDING}"
+
+    def all_of(self, image_id: str, tag: str) -> list[SavedLabel]:
+        """An image's labels with that tag, one a model, newest first."""
+        if not _PLAIN.fullmatch(tag):
+            return []
+        name = _file_name(image_id)
+        found = [label for label in self._with(tag, f"{name}.*.json") if label.image_id == image_id]
+        return sorted(found, key=lambda label: label.order, reverse=True)
+
+    def get(self, image_id: str, tag: str, model: str | None = None) -> SavedLabel | None:
+        """The newest label of an image with that tag, or that of one model."""
+        return next((x for x in self.all_of(image_id, tag) if model in (None, x.model)), None)
+
+    def images(self, tag: str) -> set[str]:
+        """Ids of the images that have a label with that tag."""
+        return {label.image_id for label in self._with(tag, "*.json")}
+
+    def write_info(self, label: SavedLabel) -> None:
+        """Writes what is known of a label whose mask is there.
+
+        Raises:
+            OutputError: when it cannot be written.
+        """
+        write_json(_info_file(label.file), {**label.info, "image": label.image_id, "model": label.model})
+
+    def remove(self, label: SavedLabel) -> None:
+        """Removes a label, its info first: without it the mask counts as none."""
+        _info_file(label.file).unlink(missing_ok=True)
+        label.file.unlink(missing_ok=True)
+        label.file.with_name(label.file.name.removesuffix(ENDING) + ".dcm").unlink(missing_ok=True)
+
+    def _with(self, tag: str, pattern: str) -> Iterator[SavedLabel]:
+        for path in (self.folder / tag).glob(pattern):
+            try:
+                info = json.loads(path.read_text(encoding="utf-8"))
+                image_id, model = str(info.pop("image")), str(info.pop("model"))
+            except (OSError, ValueError, KeyError, AttributeError):
+                continue
+            mask = path.with_name(path.name.removesuffix(".json") + ENDING)
+            if mask.is_file():
+                yield SavedLabel(image_id, tag, model, mask, info)
+
+
+def _info_file(mask: Path) -> Path:
+    return mask.with_name(mask.name.removesuffix(ENDING) + ".json")
+
+
+def _file_name(image_id: str) -> str:
+    """The id itself where it is a plain file name (a UID, an opaque id), else its hash."""
+    plain = _PLAIN_IMAGE.fullmatch(image_id)
+    return image_id if plain else sha256(image_id.encode()).hexdigest()[:32]

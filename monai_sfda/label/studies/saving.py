@@ -1,0 +1,180 @@
+"""Saving a label: checked against its image's grid, turned into the model's classes, kept with who and when.
+
+Of a DICOM image a final label becomes a DICOM SEG object beside the mask, too, which a PACS is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from monai_sfda.catalog import LabelRange, Task
+from monai_sfda.data.dicom_reference import NotReferableError
+from monai_sfda.data.labels import to_classes
+from monai_sfda.data.scan import Scan
+from monai_sfda.data.writing import write_segmentation
+from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError
+from monai_sfda.label.studies.grids import grid_of, read_saved_label
+from monai_sfda.label.studies.names import LABEL_FILE, SaveOptions, choose_model, to_model_classes
+from monai_sfda.label.studies.saved import ENDING, SavedLabel
+from monai_sfda.label.studies.segment_objects import Made, describe, write_label
+
+if TYPE_CHECKING:
+    from monai_sfda.label.studies.datastore import StudiesDatastore
+
+logger = logging.getLogger(__name__)
+
+_MOST_PARAMS = 64 << 10
+OBJECT_ENDING = ".dcm"
+
+
+class LabelSaver:
+    """Saves the labels of a datastore.
+
+    Args:
+        datastore: whose images are labelled.
+    """
+
+    own_entries = frozenset(
+        {
+            *("ts", "saved_by", "saved_at", "model", "model_version", "label_names", "segmentation"),
+            *("image", "name", "made"),
+        }
+    )
+    """What a label's info says by itself, and nobody can overwrite."""
+
+    def __init__(self, datastore: StudiesDatastore) -> None:
+        self.datastore = datastore
+
+    def save(self, image_id: str, file: Path, tag: str, info: Mapping[str, Any] | None) -> str:
+        """Saves a label.
+
+        An older one of the same image, tag and model is replaced.
+
+        Args:
+            image_id: of the datastore.
+            file: as the client sent it.
+            tag: `final`, `original` or another word.
+            info: what came with it, see `SaveOptions`.
+
+        Returns:
+            The label's id, which is the image's.
+
+        Raises:
+            DataError: when the file is no label on the image's grid, or names what the model does not have.
+            SettingError: when nothing says which model is meant.
+            OutputError: when it cannot be written.
+            PacsError: when it is kept here, and the PACS did not take it.
+        """
+        options = self._options(info)
+        noted = self.datastore.records.get(image_id).get("segmented") or {}
+        likely = sorted(noted, key=lambda model: -float(noted[model].get("ts", 0)))
+        chosen = choose_model(options, self.datastore.tasks, likely)
+        model = chosen[0] if chosen else (options.model or "")
+        place = self.datastore.labels.place(image_id, tag, model)
+        grid = grid_of(Path(self.datastore.get_image_uri(image_id)))
+        stored = read_saved_label(file, grid)
+        if chosen is None:
+            classes, covered = _any_classes(stored), dict[str, int]()
+        else:
+            classes, covered = to_model_classes(stored, options.label_info, chosen[1])
+        version = options.model_version or noted.get(model, {}).get("version")
+        made: Made = "AUTOMATIC" if tag == "original" else "SEMIAUTOMATIC" if version else "MANUAL"
+        now = datetime.now(UTC)
+        kept = {
+            "ts": time.time(),
+            "saved_at": now.isoformat(timespec="seconds"),
+            "saved_by": options.saved_by or "unknown",
+            "model_version": version,
+            "label_names": covered,
+            "made": made,
+        }
+        if options.client_id:
+            kept["client_id"] = options.client_id
+        if options.params is not None:
+            kept["params"] = options.params
+        label = SavedLabel(image_id, tag, model, place, kept)
+        before = self.datastore.labels.get(image_id, tag, model)
+        write_segmentation(place, classes, grid)
+        if before is not None:
+            label.info["segmentation"] = dict(before.info.get("segmentation") or {})
+        self.datastore.labels.write_info(label)
+        if tag == "final" and chosen is not None:
+            self._write_object(label, classes, grid, chosen[1], made)
+        return image_id
+
+    def _options(self, info: Mapping[str, Any] | None) -> SaveOptions:
+        given = dict(info or {})
+        params = given.get("params")
+        if not isinstance(params, dict) or len(repr(params)) > _MOST_PARAMS:
+            given.pop("params", None)
+        if isinstance(given.get("label_info"), list) and not given["label_info"]:
+            given.pop("label_info")
+        try:
+            return SaveOptions.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SettingError(
+                f"'{where}' of a saved label is not as it should be ({first['msg']})",
+                remedy="send label_info as a list of {'name': ...}, one a segment, in the values' order",
+            ) from None
+
+    def _write_object(
+        self, label: SavedLabel, classes: NDArray[np.uint8], grid: Scan, task: Task, made: Made
+    ) -> None:
+        """The DICOM SEG of a label, beside it and where the studies are."""
+        files = self.datastore.dicom_files(label.image_id)
+        if not files:
+            return
+        path = label.file.with_name(label.file.name.removesuffix(ENDING) + OBJECT_ENDING)
+        description = describe(task, label.model, label.info["model_version"], made)
+        outcome: dict[str, Any] = dict(label.info.get("segmentation") or {})
+        outcome.pop("reason", None)
+        try:
+            header = write_label(path, classes, grid, files, task, description)
+        except (NotReferableError, OutputError, DataError, SettingError) as error:
+            outcome["reason"] = f"{error.what}: {error.remedy}"
+            logger.warning("no DICOM segmentation of a saved label: %s", error.what)
+            header = None
+        else:
+            if header is None:
+                path.unlink(missing_ok=True)
+                outcome["reason"] = "the label is empty, and a DICOM segmentation holds one segment at least"
+        label.info["segmentation"] = outcome
+        self._send(label, [path] if header is not None else [])
+
+    def send_again(self, label: SavedLabel) -> None:
+        """Sends a label's object that was not taken when it was saved; a failure is written down again."""
+        path = label.file.with_name(label.file.name.removesuffix(ENDING) + OBJECT_ENDING)
+        try:
+            self._send(label, [path] if path.is_file() else [])
+        except SfdaError as error:
+            logger.warning("a saved label is still not in the PACS: %s", error.what)
+
+    def _send(self, label: SavedLabel, objects: list[Path]) -> None:
+        outcome = dict(label.info["segmentation"])
+        try:
+            sent = self.datastore.stored_elsewhere(label, objects)
+            label.info["segmentation"] = {**outcome, **sent}
+        except SfdaError as error:
+            label.info["segmentation"] = {**outcome, "reason": error.what, "pending": True}
+            raise type(error)(
+                f"the label is kept here, but it is not in the PACS: {error.what}", remedy=error.remedy
+            ) from error
+        finally:
+            self.datastore.labels.write_info(label)
+
+
+def _any_classes(stored: NDArray[Any]) -> NDArray[np.uint8]:
+    """A label's values as they are, where no model says what they mean."""
+    identity = [LabelRange(value, value, value) for value in range(1, 256)]
+    return to_classes(stored, identity, (0,), LABEL_FILE)

@@ -5,9 +5,9 @@
 
 A whole request each: reading the scan, the network of `small.json`, the mask on the scan's grid written to a
 file as 3D Slicer asks for it, volumes and confidence in ours. Same network, weights, device, scan and batches
-of slices; the two take turns in one process, the first of each round in turn. Cold is a new task whose network
-is not in memory yet, warm every later request. Medians of wall time and of the processor time of all threads.
-How well both masks agree stands beside: as they resample in their own ways, it is not 1.
+of slices; the two take turns in one process, the first of each round in turn. Cold is a new task whose
+network is not in memory yet, warm every later request. Medians of wall time and of the processor time of all
+threads. How well both masks agree stands beside: as they resample in their own ways, it is not 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from benchmarks.label_site import MODEL, make_site
 from benchmarks.label_stock import StockSegmentation
 from monai_sfda.files import write_json
 from monai_sfda.label.models import LoadedModel, Models
-from monai_sfda.label.segmentation import SegmentationTask
+from monai_sfda.label.segmentation import UncertaintyMaps
+from monai_sfda.label.segmentation.task import SegmentationTask
 from monai_sfda.release import package_versions
 from monai_sfda.store import ModelStore
 from monai_sfda.workflow.results import machine
@@ -42,7 +43,7 @@ Task = Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]
 
 def our_task(store: Path, device: str) -> Task:
     """Ours, without a network in memory."""
-    return SegmentationTask(Models(ModelStore(store), device=device), MODEL)
+    return SegmentationTask(Models(ModelStore(store), device=device), MODEL, UncertaintyMaps())
 
 
 def stock_task(loaded: LoadedModel) -> Task:

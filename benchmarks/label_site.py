@@ -47,28 +47,33 @@ class Site:
         return path
 
 
-def make_site(root: Path, *, epochs: int | None = None, subjects: int = 6) -> Site:
+def make_site(root: Path, *, epochs: int | None = None, subjects: int = 6, full: bool = False) -> Site:
     """The site in a folder; what is there is not made again.
 
     Args:
         root: the folder.
         epochs: of the training; None for those of `small.json`. Times do not depend on what was learned.
         subjects: phantoms of each modality.
+        full: a network of full size, hardly trained.
     """
-    data, run, store = root / "data", root / "source", root / "store"
+    size = "full" if full else "small"
+    data, run, store = root / "data", root / size / "source", root / size / "store"
     if not (data / "manifest.json").is_file() and not any(data.rglob("img")):
         write_phantoms("abdomen", data, subjects=subjects, seed=SEED, matrix=128)
     if not (run / "release" / "release.json").is_file():
         overrides = [] if epochs is None else ["--max_epochs", str(epochs)]
-        subprocess.run(bundle_command("train", data, run, *overrides), check=True)
+        configs = ("train", "small")
+        if full:
+            configs = ("train",)
+            overrides = ["--max_epochs", "1", "--training#epoch_length", "1", "--batch_size", "2"]
+        subprocess.run(bundle_command(configs, run, "--dataset_dir", str(data), *overrides), check=True)
     if not (store / "store.json").is_file():
         ModelStore(store, by="benchmark").publish(run, model=MODEL)
     return Site(root, store, sorted(next(data.rglob("img")).glob("*.nii.gz"))[0])
 
 
-def bundle_command(name: str, data: Path, out: Path, *overrides: str) -> list[str]:
-    """`python -m monai.bundle run` on a configuration of the abdomen bundle with `small.json`."""
-    files = ",".join(f"'{BUNDLE}/configs/{config}.json'" for config in (name, "small"))
+def bundle_command(configs: tuple[str, ...], out: Path, *overrides: str) -> list[str]:
+    """`python -m monai.bundle run` on stacked configurations of the abdomen bundle."""
+    files = ",".join(f"'{BUNDLE}/configs/{config}.json'" for config in configs)
     words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", f"[{files}]"]
-    words += ["--bundle_root", str(BUNDLE), "--dataset_dir", str(data), "--output_dir", str(out)]
-    return [*words, *overrides]
+    return [*words, "--bundle_root", str(BUNDLE), "--output_dir", str(out), *overrides]

@@ -14,7 +14,8 @@ from typing import Any
 
 from monai_sfda.guard.drift import DriftTest
 from monai_sfda.guard.reference_file import find_reference
-from monai_sfda.label.models import DOMAIN, InstalledModel
+from monai_sfda.label.models import InstalledModel
+from monai_sfda.label.models.installed import DOMAIN
 from monai_sfda.label.next_study.scores import Datastore, Score, read_score
 from monai_sfda.label.next_study.times import ORDERS, in_time
 from monai_sfda.store import Version

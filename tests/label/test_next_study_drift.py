@@ -1,4 +1,4 @@
-"""Drift: tests of the scores since the activation, as JSON, as a page, in `/info`; numbers of studies only."""
+"""Drift: tests of the scores since the activation, as JSON, as a page, in `/info`; numbers alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monai_sfda.label.next_study.drift import drift_of_model, scores_of_model
 from monai_sfda.label.next_study.drift_page import chart, drift_page
 from monai_sfda.label.next_study.routes import router, the_app
 from monai_sfda.label.next_study.runs import runs_of
-from monai_sfda.label.next_study.times import in_time, times_of
+from monai_sfda.label.next_study.times import in_time
 from monai_sfda.label.server.roles import LOCAL, User, remember_user
 from tests.label.next_study import SmallApp, put_score, put_shift, small_app
 
@@ -43,6 +43,9 @@ class Studies:
 
     def update_image_info(self, image_id: str, info: dict) -> None:
         self.infos[image_id] |= info
+
+    def acquired_at(self, image_id: str) -> datetime | None:
+        return None
 
 
 @pytest.fixture
@@ -124,23 +127,6 @@ def test_times_of_acquisition_go_before_those_of_arrival_where_all_are_known(app
     other = Studies(40, 0)
     other.acquired_at = times.get
     assert in_time(other, ids, None, None)[0] == "arrived"
-
-
-def test_the_time_of_a_dicom_series_is_learnt_from_its_header_and_kept_in_memory(tmp_path, app):
-    pydicom = pytest.importorskip("pydicom")
-    data = pydicom.dataset.FileDataset(
-        "x", {}, preamble=b"\0" * 128, file_meta=pydicom.dataset.FileMetaDataset()
-    )
-    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    data.is_little_endian, data.is_implicit_VR = True, False
-    data.AcquisitionDate, data.AcquisitionTime = "20250304", "050607"
-    series = tmp_path / "series"
-    series.mkdir()
-    data.save_as(series / "1.dcm", write_like_original=False)
-    image_id = app.studies.list_images()[0]
-    times_of(app.studies).learn(image_id, series)
-    assert times_of(app.studies).of(app.studies, image_id) == datetime(2025, 3, 4, 5, 6, 7)
-    assert "2025" not in json.dumps(app.studies.infos)
 
 
 def test_what_could_not_be_scored_is_counted_with_its_reason(app):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from monai_sfda.errors import SettingError
@@ -30,11 +33,13 @@ def give(app: SmallApp, image_id: str, strategy: str, *, hours_ago: float = 0.0)
     app.datastore().update_image_info(image_id, {"strategy": given})
 
 
-def label(app: SmallApp, installed, image_id: str) -> None:
-    """Saves a final label of the right grid."""
-    name = app.datastore().get_image_uri(image_id).rsplit("/", 1)[-1]
-    params = {"model": "abdomen", "label_info": []}
-    app.datastore().save_label(image_id, str(installed.labels[name]), "final", params)
+def label(app: SmallApp, folder: Path, image_id: str) -> None:
+    """Saves a final label: the first structure, in the first voxels."""
+    image = nib.load(app.datastore().get_image_uri(image_id))
+    mask = np.zeros(image.shape[:3], np.uint8)
+    mask[:8, :8, :2] = 1
+    nib.save(nib.Nifti1Image(mask, image.affine), folder / "label.nii.gz")
+    app.datastore().save_label(image_id, str(folder / "label.nii.gz"), "final", {"model": "abdomen"})
 
 
 def test_the_default_comes_first_and_the_panel_shows_the_models(app):
@@ -110,14 +115,14 @@ def test_a_study_that_somebody_has_today_comes_again_only_when_all_others_were_g
     assert ask(app, strategy)["id"] == studies[0]
 
 
-def test_labelled_studies_are_left_out_and_when_all_are_there_is_none(app, installed):
+def test_labelled_studies_are_left_out_and_when_all_are_there_is_none(app, tmp_path):
     studies = app.ids()
     for image_id in studies:
         put_shift(app, image_id, intensity=2.0)
-    label(app, installed, studies[0])
+    label(app, tmp_path, studies[0])
     assert {ask(app, "random", seed=seed)["id"] for seed in range(9)} <= set(studies[1:])
     for image_id in studies[1:]:
-        label(app, installed, image_id)
+        label(app, tmp_path, image_id)
     assert [ask(app, name) for name in strategies_of(app)] == [None] * 3
 
 

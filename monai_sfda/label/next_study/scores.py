@@ -25,14 +25,17 @@ class Datastore(Protocol):
     def list_images(self) -> list[str]:
         """Ids of all images."""
 
-    def get_unlabeled_images(self, label_tag: str | None = None, labels: Any = None) -> list[str]:
-        """Ids of the images without a final label."""
-
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image."""
 
     def get_image_uri(self, image_id: str) -> str:
         """Its file, or the folder of its series."""
+
+    def acquired_at(self, image_id: str) -> datetime | None:
+        """When it was acquired, local time; None where nothing says it."""
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Label ids by tag."""
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Puts values under the keys given, in place of those that are there."""

@@ -19,7 +19,6 @@ from monai_sfda.label.models import LoadedModel, Models
 from monai_sfda.label.next_study.measure import StoppedError, measure
 from monai_sfda.label.next_study.options import ScoringOptions
 from monai_sfda.label.next_study.scores import Datastore, Score, now_utc, read_score, score_of, write_score
-from monai_sfda.label.next_study.times import times_of
 from monai_sfda.label.stock import prepare
 from monai_sfda.label.studies.scanners import unlabelled_images
 from monai_sfda.label.values import read_options
@@ -172,7 +171,6 @@ def score_studies(
                 ) from error
             continue
         in_a_row = 0
-        times_of(datastore).learn(image_id, place)
         score = score_scan(loaded, place, stopped)
         write_score(datastore, image_id, model, score)
         if score.error is None:

@@ -22,6 +22,8 @@ from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError, S
 from monai_sfda.label.server.logs import event, trace_of
 
 HEADER = "X-Request-ID"
+ANSWERED = "sfda_answered"
+"""Key of a request's scope: its failure is answered and logged, although the exception still comes up."""
 _STATE = "sfda_request_id"
 _PLAIN = frozenset(string.ascii_letters + string.digits + "-")
 
@@ -120,9 +122,9 @@ def answer_error(scope: Scope, error: Exception) -> JSONResponse:
     """The answer to whatever went wrong; logs it without its text."""
     if isinstance(error, SfdaError):
         return _answer_own(scope, error)
-    if isinstance(error, StarletteHTTPException):
-        return answer(scope, error.status_code, error.detail, headers=error.headers)
     inner = _own_cause(error)
+    if isinstance(error, StarletteHTTPException) and (inner is None or error.status_code != 400):
+        return answer(scope, error.status_code, error.detail, headers=error.headers)
     if inner is not None:
         return _answer_own(scope, inner)
     known = _answer_stock(scope, error)
@@ -146,6 +148,11 @@ def install_handlers(app: FastAPI) -> None:
         ]
         return answer(request.scope, 422, kept)
 
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        request.scope[ANSWERED] = True
+        return answer_error(request.scope, error)
+
+    app.add_exception_handler(Exception, unknown)
     app.add_exception_handler(SfdaError, http)
     app.add_exception_handler(StarletteHTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)

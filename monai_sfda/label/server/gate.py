@@ -97,6 +97,8 @@ class Gate:
         except ClientDisconnect:
             raise
         except Exception as error:
+            if scope.get(answers.ANSWERED):
+                return
             if send.status:
                 event("answer_broken_off", logging.ERROR, request_id=answers.request_id_of(scope))
                 raise

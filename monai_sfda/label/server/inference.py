@@ -145,19 +145,20 @@ def _from_binary(app: Any, image: str | Path, drawn: Path) -> Path:
     Raises:
         DataError: when there are not as many voxels as the scan has.
     """
-    import nibabel as nib
     import numpy as np
+    from nibabel.loadsave import load
+    from nibabel.nifti1 import Nifti1Image
 
-    reference = nib.load(image if isinstance(image, Path) else app.datastore().get_image(image))  # type: ignore[attr-defined]
+    reference: Any = load(image if isinstance(image, Path) else app.datastore().get_image(image))
+    shape = tuple(int(count) for count in reference.shape[:3])
     voxels = np.fromfile(drawn, dtype=np.uint8)
-    if voxels.size != int(np.prod(reference.shape[:3])):
+    if voxels.size != int(np.prod(shape)):
         raise DataError(
-            f"the scribbles have {voxels.size} voxels, the scan {int(np.prod(reference.shape[:3]))}",
+            f"the scribbles have {voxels.size} voxels, the scan {int(np.prod(shape))}",
             remedy="draw them on the scan that is to be segmented",
         )
     path = drawn.with_name("scribbles.nii.gz")
-    volume = nib.Nifti1Image(voxels.reshape(reference.shape[:3], order="F"), reference.affine)  # type: ignore[attr-defined]
-    nib.save(volume, path)  # type: ignore[attr-defined]
+    Nifti1Image(voxels.reshape(shape, order="F"), reference.affine).to_filename(path)
     return path
 
 

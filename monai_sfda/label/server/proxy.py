@@ -15,8 +15,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from monai_sfda.errors import DataError
-from monai_sfda.label.server.answers import BusyError, NotThereError, RefusedError, SfdaError
+from monai_sfda.errors import DataError, SfdaError
+from monai_sfda.label.server.answers import BusyError, NotThereError, RefusedError
 from monai_sfda.label.server.config import MEGABYTE, ServerSettings
 from monai_sfda.label.studies.open import Credentials
 

@@ -32,7 +32,7 @@ _SHORTEST_S = 60
 _GIGABYTE = 2**30
 
 
-class BoundedSessions(Sessions):  # type: ignore[misc]
+class BoundedSessions(Sessions):
     """MONAI Label's sessions in a folder of ours: ids cannot leave it, its disk and each life are bounded.
 
     Args:

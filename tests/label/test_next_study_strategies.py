@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -24,7 +25,12 @@ def app(installed, tmp_path) -> SmallApp:
 
 
 def ask(app: SmallApp, strategy: str, **request) -> dict:
-    return strategies_of(app)[strategy]({"strategy": strategy, **request}, app.datastore())
+    """What the strategy answers; that it was given is forgotten again, so that the tests say what was."""
+    before = {i: app.datastore().get_image_info(i).get("strategy", {}) for i in app.ids()}
+    found = strategies_of(app)[strategy]({"strategy": strategy, **request}, app.datastore())
+    for image_id, given in before.items():
+        app.datastore().update_image_info(image_id, {"strategy": given})
+    return found
 
 
 def give(app: SmallApp, image_id: str, strategy: str, *, hours_ago: float = 0.0) -> None:
@@ -126,6 +132,15 @@ def test_labelled_studies_are_left_out_and_when_all_are_there_is_none(app, tmp_p
     assert [ask(app, name) for name in strategies_of(app)] == [None] * 3
 
 
+@pytest.mark.parametrize("name", ["domain_shift", "uncertainty", "random"])
+def test_people_who_ask_at_once_get_different_studies(app, name):
+    put_shift(app, app.ids()[0], intensity=9.0)
+    strategy = strategies_of(app)[name]
+    with ThreadPoolExecutor(4) as people:
+        given = list(people.map(lambda _: strategy({"strategy": name}, app.datastore())["id"], range(4)))
+    assert sorted(given) == app.ids()
+
+
 def test_a_score_of_another_version_counts_as_none(app):
     first, second, *_ = app.ids()
     put_shift(app, first, intensity=1.0)
@@ -167,8 +182,9 @@ def test_it_answers_at_once_with_a_thousand_studies(app, monkeypatch):
     many = [f"scan-{n:04d}" for n in range(1000)]
     monkeypatch.setattr(app.studies, "list_images", lambda: many)
     monkeypatch.setattr(app.studies, "get_image_info", lambda image_id: info)
+    monkeypatch.setattr(app.studies, "update_image_info", lambda image_id, info: None)
     monkeypatch.setattr(app.studies, "get_labels_by_image_id", lambda image_id: {})
     monkeypatch.setattr(app.studies, "get_image_uri", lambda image_id: pytest.fail("a scan was asked for"))
     start = time.process_time()
-    assert ask(app, "domain_shift")["id"] in many
+    assert strategies_of(app)["domain_shift"]({}, app.datastore())["id"] in many
     assert time.process_time() - start < 2

@@ -1,12 +1,14 @@
 """The strategies of `/activelearning`: which study somebody should label or correct next.
 
 All of them leave out labelled studies, and go round: a study that somebody was given within the last day
-comes again only when every other one was. They look at what is written in the datastore and never at a scan,
-so that they answer at once. Equals are chosen between by lot.
+comes again only when every other one was, so that two people who ask at once get two. They look at what is
+written in the datastore and never at a scan, so that they answer at once. Equals are chosen between by lot.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from monai_sfda.errors import SfdaError
 from monai_sfda.label.next_study.options import StrategyOptions, chosen_model
 from monai_sfda.label.next_study.ranking import novelties
 from monai_sfda.label.next_study.scores import Datastore, Score, read_score
@@ -25,8 +28,10 @@ from monai_sfda.label.values import read_options
 prepare()
 from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
 
+logger = logging.getLogger(__name__)
 _GIVEN_S = 24 * 3600.0
 """So long a study that somebody was given is left to them."""
+_choosing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class NextStudy(Strategy):  # type: ignore[misc]
         return {"description": self.title, "config": {"model": list(self._app.models)}}
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """The study to label next; None when all are labelled.
+        """The study to label next, noted in the datastore as given; None when all are labelled.
 
         Args:
             request: of the client; see `StrategyOptions`.
@@ -78,6 +83,13 @@ class NextStudy(Strategy):  # type: ignore[misc]
         """
         options = read_options(StrategyOptions, request)
         model = chosen_model(self._app.models, options.model)
+        with _choosing:
+            found = self._choose(options, model, datastore)
+            if found is not None:
+                _note_given(datastore, found["id"], str(request.get("strategy") or "sfda")[:64])
+        return found
+
+    def _choose(self, options: StrategyOptions, model: str, datastore: Datastore) -> dict[str, Any] | None:
         studies = self._studies(model, datastore)
         open_ = [study for study in studies if not study.labelled]
         if not open_:
@@ -172,6 +184,16 @@ def _unscored(fresh: Sequence[Study]) -> tuple[Study, str]:
     """Where no study has a score: by lot, those that could not be scored last."""
     study = next((s for s in fresh if s.score is None or s.score.error is None), fresh[0])
     return study, "by lot, as no study has a score of the active version: run the scoring"
+
+
+def _note_given(datastore: Datastore, image_id: str, strategy: str) -> None:
+    """Notes as MONAI Label's endpoint will, which adds to whom, before somebody else asks."""
+    there = datastore.get_image_info(image_id).get("strategy")
+    given = {**(there if isinstance(there, Mapping) else {}), strategy: {"ts": int(time.time())}}
+    try:
+        datastore.update_image_info(image_id, {"strategy": given})
+    except (OSError, SfdaError) as error:  # a datastore that cannot be written still gives studies
+        logger.warning("it could not be noted that a study was given (%s)", type(error).__name__)
 
 
 def _given_at(info: Mapping[str, Any]) -> float:

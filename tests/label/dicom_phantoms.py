@@ -1,6 +1,6 @@
-"""DICOM studies of a phantom abdomen with its labels, as clinics have them: several series, private elements.
+"""DICOM studies of a phantom abdomen with its labels, as clinics have them: several series a study.
 
-    study = write_study(folder, modality="MR", manufacturer="Phantom", model="A1", private=True, localizer=True)
+    study = write_study(folder, modality="MR", manufacturer="Phantom", model="A1", private=True)
     study.series[0].folder, study.series[0].labels, study.series[0].affine
 
 The bodies are cheap ellipsoids on small grids (a second for a study); `monai_sfda.label.demo.studies` writes

@@ -187,6 +187,10 @@ class StudiesDatastore(Datastore):  # type: ignore[misc]
         """Saves a label on its image's grid, with the model's values; see `LabelSaver.save`."""
         return self.saver.save(self.need(image_id), Path(label_filename), label_tag or FINAL, label_info)
 
+    def dicom_seg(self, image_id: str, label_file: str | Path, params: Mapping[str, Any] | None) -> Path:
+        """A model's result as a DICOM SEG; see `LabelSaver.as_object`."""
+        return self.saver.as_object(self.need(image_id), Path(label_file), params)
+
     def stored_elsewhere(self, label: SavedLabel, objects: list[Path]) -> dict[str, Any]:
         """Sends a label's DICOM objects to where the studies are; what became of it, for the label's info."""
         return {}

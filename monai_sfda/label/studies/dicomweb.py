@@ -1,7 +1,7 @@
 """A PACS as MONAI Label's datastore: an image is a series, and its id the SeriesInstanceUID that viewers use.
 
-<work>/home/      facts about the series, the key of pseudonyms     \\ to be backed up
-<work>/labels/    saved labels, beside the DICOM SEG in the PACS    /
+<work>/home/      facts about the series, the key of pseudonyms; to be backed up
+<work>/labels/    saved labels, beside the DICOM SEG in the PACS; to be backed up
 <work>/series/    downloaded series, within a bound
 """
 

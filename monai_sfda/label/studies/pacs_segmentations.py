@@ -1,8 +1,8 @@
 """DICOM SEG objects in the PACS that say what a person corrected: labels, whoever sent them.
 
-A label that was saved here is known here. After the app's folder was lost, or where another workplace corrects,
-the PACS alone has it: a segmentation of a known series whose every segment was made or corrected by a person
-(SegmentAlgorithmType), under names that a served model has.
+A label that was saved here is known here. After the app's folder was lost, or where another workplace
+corrects, the PACS alone has it: a segmentation of a known series whose every segment was made or corrected by
+a person (SegmentAlgorithmType), under names that a served model has.
 """
 
 from __future__ import annotations

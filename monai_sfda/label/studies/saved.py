@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import threading
+import time
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,8 @@ from monai_sfda.errors import SettingError
 from monai_sfda.files import write_json
 
 ENDING = ".nii.gz"
+_TICK_NS = 50_000_000
+"""Two changes of a folder within a tick of the file system's clock may leave one time."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PLAIN_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -57,6 +60,8 @@ class SavedLabels:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = threading.RLock()
+        self._known: dict[str, tuple[tuple[int, int], dict[str, list[SavedLabel]]]] = {}
 
     def tags(self) -> list[str]:
         """Tags that have been used."""
@@ -80,11 +85,7 @@ class SavedLabels:
 
     def all_of(self, image_id: str, tag: str) -> list[SavedLabel]:
         """An image's labels with that tag, one a model, newest first."""
-        if not _PLAIN.fullmatch(tag):
-            return []
-        name = _file_name(image_id)
-        found = [label for label in self._with(tag, f"{name}.*.json") if label.image_id == image_id]
-        return sorted(found, key=lambda label: label.order, reverse=True)
+        return sorted(self._by_image(tag).get(image_id, []), key=lambda label: label.order, reverse=True)
 
     def get(self, image_id: str, tag: str, model: str | None = None) -> SavedLabel | None:
         """The newest label of an image with that tag, or that of one model."""
@@ -92,7 +93,7 @@ class SavedLabels:
 
     def images(self, tag: str) -> set[str]:
         """Ids of the images that have a label with that tag."""
-        return {label.image_id for label in self._with(tag, "*.json")}
+        return set(self._by_image(tag))
 
     def write_info(self, label: SavedLabel) -> None:
         """Writes what is known of a label whose mask is there.
@@ -101,23 +102,51 @@ class SavedLabels:
             OutputError: when it cannot be written.
         """
         write_json(_info_file(label.file), {**label.info, "image": label.image_id, "model": label.model})
+        self._forget(label.tag)
 
     def remove(self, label: SavedLabel) -> None:
         """Removes a label, its info first: without it the mask counts as none."""
         _info_file(label.file).unlink(missing_ok=True)
         label.file.unlink(missing_ok=True)
         label.file.with_name(label.file.name.removesuffix(ENDING) + ".dcm").unlink(missing_ok=True)
+        self._forget(label.tag)
 
-    def _with(self, tag: str, pattern: str) -> Iterator[SavedLabel]:
-        for path in (self.folder / tag).glob(pattern):
+    def _forget(self, tag: str) -> None:
+        with self._lock:
+            self._known.pop(tag, None)
+
+    def _by_image(self, tag: str) -> dict[str, list[SavedLabel]]:
+        """The labels with a tag; read again when the folder has changed."""
+        if not _PLAIN.fullmatch(tag):
+            return {}
+        folder = self.folder / tag
+        with self._lock:
             try:
-                info = json.loads(path.read_text(encoding="utf-8"))
-                image_id, model = str(info.pop("image")), str(info.pop("model"))
-            except (OSError, ValueError, KeyError, AttributeError):
-                continue
-            mask = path.with_name(path.name.removesuffix(".json") + ENDING)
-            if mask.is_file():
-                yield SavedLabel(image_id, tag, model, mask, info)
+                status = folder.stat()
+            except OSError:
+                return {}
+            stamp = status.st_mtime_ns, status.st_ino
+            known = self._known.get(tag)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            found: dict[str, list[SavedLabel]] = {}
+            for path in folder.glob("*.json"):
+                label = _read(path, tag)
+                if label is not None:
+                    found.setdefault(label.image_id, []).append(label)
+            if time.time_ns() - status.st_mtime_ns > _TICK_NS:
+                self._known[tag] = stamp, found
+            return found
+
+
+def _read(path: Path, tag: str) -> SavedLabel | None:
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        image_id, model = str(info.pop("image")), str(info.pop("model"))
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+    mask = path.with_name(path.name.removesuffix(".json") + ENDING)
+    return SavedLabel(image_id, tag, model, mask, info) if mask.is_file() else None
 
 
 def _info_file(mask: Path) -> Path:

@@ -6,6 +6,7 @@ Of a DICOM image a final label becomes a DICOM SEG object beside the mask, too, 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -76,8 +77,7 @@ class LabelSaver:
         """
         options = self._options(info)
         noted = self.datastore.records.get(image_id).get("segmented") or {}
-        likely = sorted(noted, key=lambda model: -float(noted[model].get("ts", 0)))
-        chosen = choose_model(options, self.datastore.tasks, likely)
+        chosen = choose_model(options, self.datastore.tasks, self._likely(image_id))
         model = chosen[0] if chosen else (options.model or "")
         place = self.datastore.labels.place(image_id, tag, model)
         grid = grid_of(Path(self.datastore.get_image_uri(image_id)))
@@ -110,6 +110,38 @@ class LabelSaver:
         if tag == "final" and chosen is not None:
             self._write_object(label, classes, grid, chosen[1], made)
         return image_id
+
+    def as_object(self, image_id: str, file: Path, info: Mapping[str, Any] | None) -> Path:
+        """A model's result as a DICOM SEG that is not kept; a file of its own, for the caller to delete.
+
+        Raises:
+            DataError: when the image is no DICOM series, or the file is no label of it.
+        """
+        files = self.datastore.dicom_files(image_id)
+        if not files:
+            raise DataError(
+                "the image is no DICOM series", remedy="ask for another kind of output than dicom_seg"
+            )
+        options = self._options(info)
+        chosen = choose_model(options, self.datastore.tasks, self._likely(image_id))
+        if chosen is None:
+            raise SettingError("no model is served", remedy="install one, and name it as 'model'")
+        grid = grid_of(Path(self.datastore.get_image_uri(image_id)))
+        stored = read_saved_label(file, grid)
+        classes, _ = to_model_classes(stored, options.label_info, chosen[1])
+        path = self.datastore.work / "objects" / f"{secrets.token_hex(8)}{OBJECT_ENDING}"
+        description = describe(chosen[1], chosen[0], options.model_version, "AUTOMATIC")
+        if write_label(path, classes, grid, files, chosen[1], description) is None:
+            raise DataError(
+                "nothing was segmented, and a DICOM segmentation holds one segment at least",
+                remedy="ask for the result as an image",
+            )
+        return path
+
+    def _likely(self, image_id: str) -> list[str]:
+        """Models that segmented an image, the latest first."""
+        noted = self.datastore.records.get(image_id).get("segmented") or {}
+        return sorted(noted, key=lambda model: -float(noted[model].get("ts", 0)))
 
     def _options(self, info: Mapping[str, Any] | None) -> SaveOptions:
         given = dict(info or {})

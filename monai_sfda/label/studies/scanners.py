@@ -69,8 +69,9 @@ def unlabelled_images(datastore: Studies, model: str | None = None) -> list[str]
 
 
 def _is_labelled(datastore: Studies, image_id: str, model: str | None) -> bool:
-    label = datastore.get_labels_by_image_id(image_id).get("final")
-    if label is None:
+    if datastore.get_labels_by_image_id(image_id).get("final") is None:
         return False
-    of_model = getattr(datastore, "get_label_info", lambda *_: {})(label, "final").get("model")
-    return model is None or of_model in (None, model)
+    label_of = getattr(datastore, "label_of", None)
+    if model is None or label_of is None:
+        return True
+    return any(label_of(image_id, name) is not None for name in (model, ""))

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,7 @@ class Jobs:
             self.datastore(),
             self.activation == "automatic",
             lambda: not running.stop.is_set(),
-            lambda **entries: self._change(identifier, **entries),
+            partial(self._change, identifier),
         )
         try:
             work(place)
@@ -311,6 +312,6 @@ class Jobs:
         Raises:
             SettingError: when this machine has none such.
         """
-        device = self.device if device == AUTO else device
+        device = str(self.device) if device == AUTO else device
         check_device(device)
         return "cuda:0" if device == "cuda" else device

@@ -167,7 +167,7 @@ def _link(source: Path, place: Path) -> None:
 
 def _split_channels(stored: Path, place: Path) -> list[Path]:
     image = nib.load(stored)
-    if len(image.shape) != 4:
+    if not isinstance(image, nib.spatialimages.SpatialImage) or len(image.shape) != 4:
         raise ValueError("no fourth axis")
     found = []
     for channel in range(image.shape[3]):

@@ -79,7 +79,7 @@ class Workplace:
     datastore: Any
     automatic: bool
     go_on: Callable[[], bool]
-    note: Callable[..., None]
+    note: Callable[..., Any]
 
     @property
     def private(self) -> Path:

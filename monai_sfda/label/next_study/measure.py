@@ -65,7 +65,8 @@ def measure(
 
     def forward(x: Tensor) -> Tensor:
         with loaded.lock, nullcontext() if observer is None else observer.watching():
-            return segmenter.network(x.to(segmenter.device))
+            logits: Tensor = segmenter.network(x.to(segmenter.device))
+        return logits
 
     background = segmenter.labels.get(BACKGROUND)
     mean = EntropyMean(background)

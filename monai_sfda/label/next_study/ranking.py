@@ -36,4 +36,5 @@ def novelties(candidates: Sequence[Aspects], covered: Sequence[Aspects]) -> list
 def _points(scans: Sequence[Aspects], names: Sequence[str]) -> NDArray[np.float64]:
     """(scans, names) coordinates log(1 + deviation)."""
     rows = [[scan.get(name, 0.0) for name in names] for scan in scans]
-    return np.log1p(np.array(rows, dtype=np.float64).reshape(len(scans), len(names)))
+    points: NDArray[np.float64] = np.log1p(np.array(rows, dtype=np.float64).reshape(len(scans), len(names)))
+    return points

@@ -68,7 +68,7 @@ class Tally:
         return ", ".join(parts)
 
 
-class ScanScoring(ScoringMethod):  # type: ignore[misc]
+class ScanScoring(ScoringMethod):
     """Scores studies by one model.
 
     Args:

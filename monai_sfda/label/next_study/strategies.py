@@ -51,7 +51,7 @@ class Study:
     labelled: bool
 
 
-class NextStudy(Strategy):  # type: ignore[misc]
+class NextStudy(Strategy):
     """What all strategies have in common.
 
     Args:

@@ -1,7 +1,7 @@
 """A real headless browser for tests of what radiologists see: Debian's Chromium, driven by Playwright.
 
-Playwright's sync interface runs an event loop in the thread that uses it: no other test of the same process may
-start one there meanwhile, which pytest's one-after-the-other order guarantees.
+Playwright's sync interface runs an event loop in the thread that uses it, so that a test which opens a page
+can start no other one there.
 """
 
 from __future__ import annotations

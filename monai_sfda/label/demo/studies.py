@@ -47,23 +47,25 @@ class PhantomStudy:
         return generate_uid(entropy_srcs=parts)
 
 
-def write_series(image: Path, folder: Path, study: PhantomStudy) -> list[Path]:
+def write_series(image: Path, folder: Path, study: PhantomStudy, *, slice_axis: int = 2) -> list[Path]:
     """A NIfTI scan as a DICOM series, on the same grid to the voxel.
 
-    Values of CT are stored with an intercept of -1024, all values rounded. The first two index axes become
-    columns and rows, the third the slices.
+    Values of CT are stored with an intercept of -1024, all values rounded. One index axis becomes the slices,
+    the two others, in their order, columns and rows.
 
     Args:
         image: (X, Y, Z) with orthogonal axes.
         folder: of the files, made.
         study: what the headers say.
+        slice_axis: index axis of the slices.
 
     Returns:
-        The files in the order of the third axis.
+        The files in the order of the slice axis.
     """
     nifti = nibabel.nifti1.Nifti1Image.from_filename(image)
-    values = np.asarray(nifti.dataobj, dtype=np.float64)
-    affine = _TO_LPS @ nifti.affine
+    values = np.moveaxis(np.asarray(nifti.dataobj, dtype=np.float64), slice_axis, 2)
+    order = [axis for axis in (0, 1, 2) if axis != slice_axis] + [slice_axis, 3]
+    affine = (_TO_LPS @ nifti.affine)[:, order]
     stored = np.clip(np.rint(values) - (_CT_INTERCEPT if study.modality == "CT" else 0), 0, 32767)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -78,7 +80,13 @@ def write_series(image: Path, folder: Path, study: PhantomStudy) -> list[Path]:
 
 
 def write_studies(
-    images: Sequence[Path], out: Path, modality: str, body_part: str, *, seed: str = "demo"
+    images: Sequence[Path],
+    out: Path,
+    modality: str,
+    body_part: str,
+    *,
+    slice_axis: int = 2,
+    seed: str = "demo",
 ) -> list[Path]:
     """Every scan as a study of its own, every second one from another scanner; returns the folders."""
     folders = []
@@ -87,7 +95,7 @@ def write_studies(
             number, modality, body_part, model=f"Simulator {1 + (number - 1) % 2}", seed=seed
         )
         folders.append(out / f"study_{number:03d}")
-        write_series(image, folders[-1], study)
+        write_series(image, folders[-1], study, slice_axis=slice_axis)
     return folders
 
 

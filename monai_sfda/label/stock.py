@@ -61,7 +61,7 @@ def _import_torchvision() -> None:
         if not (isinstance(op, str) and op.startswith("torchvision::")):
             return register(op, *args, **kwargs)
 
-        def keep(function: Callable[..., Any]) -> Callable[..., Any]:
+        def keep(function: Callable[..., Any]) -> Any:
             try:
                 return register(op, *args, **kwargs)(function)
             except RuntimeError:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
+from monai_sfda.catalog import ABDOMEN, BRAIN_GRADE
 from monai_sfda.errors import DataError, SettingError, StoreError
 from monai_sfda.label.models import Models, publish_bundles
+from monai_sfda.label.models.reading import read_scan
 from monai_sfda.store import ModelStore
+from tests.builders import write_nifti
 from tests.integration.commands import run_in_process
+from tests.label.dicom_phantoms import write_study
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +123,52 @@ def test_an_unadapted_and_an_adapted_version_are_of_one_network(installed):
     first, second = (models.load("abdomen", n).segmenter.network.state_dict() for n in (1, 2))
     assert first.keys() == second.keys()
     assert any(not torch.equal(first[k], second[k]) for k in first)
+
+
+def test_an_altered_manifest_is_found_by_the_log(installed, tmp_path):
+    store = installed.copy_store(tmp_path / "store")
+    path = store.version("abdomen", 2).folder / "manifest.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"accept"', '"ACCEPT"') + " ", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"manifest.json was altered"):
+        Models(store, device="cpu").load("abdomen", 2)
+
+
+def test_a_dicom_series_is_read_as_its_values_lie(loaded, tmp_path):
+    series = write_study(tmp_path, modality="CT").series[0]
+    scan = loaded.read(series.folder)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0])
+    assert np.linalg.det((lps @ scan.affine)[:3, :3]) > 0  # z ascends along row x column, as OHIF has it
+    inside = np.linalg.inv(scan.affine) @ series.affine
+    index = np.rint(inside @ [5, 7, 3, 1])[:3].astype(int)
+    assert scan.array[0][tuple(index)] == series.array[5, 7, 3]
+
+
+def test_series_that_cannot_be_segmented_say_why(loaded, tmp_path):
+    mr = write_study(tmp_path / "mr", modality="MR").series[0]
+    with pytest.raises(DataError, match=r"modality MR where CT is meant: choose a CT study"):
+        loaded.read(mr.folder)
+    for number in range(2):
+        series = write_study(tmp_path / f"ct{number}", modality="CT").series[0]
+        for file in series.files:
+            (tmp_path / "two").mkdir(exist_ok=True)
+            shutil.copyfile(file, tmp_path / "two" / f"{number}_{file.name}")
+    with pytest.raises(DataError, match=r"2 series .* where one scan is expected: choose a single series"):
+        loaded.read(tmp_path / "two")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError):
+        loaded.read(tmp_path / "none")
+
+
+def test_a_task_of_several_channels_takes_them_along_the_fourth_axis(tmp_path):
+    values = np.random.default_rng(0).normal(size=(8, 9, 5, 4)).astype(np.float32)
+    path = write_nifti(tmp_path / "brain.nii.gz", values)
+    scan = read_scan(path, BRAIN_GRADE)
+    assert scan.array.shape == (4, 8, 9, 5)
+    assert np.array_equal(scan.array[2], values[..., 2])
+    with pytest.raises(DataError, match=r"takes 4 images of a scan at once.*order t1, t1ce, t2, flair"):
+        read_scan(write_nifti(tmp_path / "one.nii.gz", values[..., 0]), BRAIN_GRADE)
+
+
+def test_a_scan_that_does_not_fit_is_refused(installed):
+    with pytest.raises(DataError, match=r"voxels, the server takes 1000"):
+        read_scan(next(iter(installed.scans.values())), ABDOMEN, most_voxels=1000)

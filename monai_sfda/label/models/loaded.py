@@ -86,7 +86,7 @@ class LoadedModel:
             CheckpointError: when the weights are of another network.
         """
         name = f"version {version.number} of '{installed.name}'"
-        if faults := version.faults():
+        if faults := [*_manifest_faults(installed, version), *version.faults()]:
             more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
             raise StoreError(
                 f"{name} is damaged: {faults[0]}{more}",
@@ -96,14 +96,16 @@ class LoadedModel:
         weights = version.bundle / "models" / "model.pt"
         segmenter = run.segmenter()
         reference, unknown = find_reference(weights)
-        scorer = reference and ShiftScorer(
-            segmenter.network,
-            reference,
-            installed.task,
-            segmenter.preprocessing,
-            segmenter.inferer,
-            segmenter.device,
-        )
+        scorer = None
+        if reference is not None:
+            scorer = ShiftScorer(
+                segmenter.network,
+                reference,
+                installed.task,
+                segmenter.preprocessing,
+                segmenter.inferer,
+                segmenter.device,
+            )
         return LoadedModel(
             installed, version, segmenter, scorer, unknown, file_sha256(weights), most_voxels=most_voxels
         )
@@ -210,6 +212,17 @@ class LoadedModel:
                     f"{' x '.join(map(str, scan.shape))} voxels",
                     remedy="give scans such as the model was trained with",
                 ) from error
+
+
+def _manifest_faults(installed: InstalledModel, version: Version) -> list[str]:
+    """Whether the manifest, by which all other files are judged, is the one that was published."""
+    published = (
+        change.get("manifest_sha256")
+        for change in installed.store.log(installed.name).changes
+        if change["action"] == "publish" and change["version"] == version.number
+    )
+    altered = next(published, None) not in (None, version.manifest_sha256)
+    return ["manifest.json was altered"] if altered else []
 
 
 def _evaluator(version: Version, device: str, name: str) -> VolumeSegmentation:

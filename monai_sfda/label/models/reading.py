@@ -44,12 +44,21 @@ def read_scan(image: Path, task: Task, *, most_voxels: int | None = None) -> Sca
                 remedy="crop it, or ask the administrator to raise --conf most_voxels",
             )
     except DataError as error:
-        raise DataError(error.what, remedy=error.remedy) from None
+        raise DataError(error.what, remedy=_remedy(error.remedy, task)) from None
     except (OSError, MemoryError) as error:
         raise DataError(
             f"the scan cannot be read ({type(error).__name__})", remedy="look at the study in the datastore"
         ) from None
     return scan
+
+
+def _remedy(said: str, task: Task) -> str:
+    """What somebody at a viewer can do, where the readers speak to somebody with a folder before him."""
+    if "set domain" in said:
+        return f"choose a {task.domain(DOMAIN).kind} study, or a model for studies of this modality"
+    if "series into a folder" in said or "folder that holds the series" in said:
+        return "choose a single series of the study; ask the administrator where the list shows none"
+    return said
 
 
 def _read_channels(image: Path, channels: tuple[str, ...]) -> Scan:
@@ -60,6 +69,8 @@ def _read_channels(image: Path, channels: tuple[str, ...]) -> Scan:
         raise DataError("the model takes several images of a scan at once", remedy=f"store {wanted}")
     try:
         stored = nib.load(image)
+        if not isinstance(stored, nib.Nifti1Image):
+            raise ValueError("no NIfTI image")
         shape = tuple(stored.shape)
         if len(shape) != 4 or shape[3] != len(channels):
             raise DataError(

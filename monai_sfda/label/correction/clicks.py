@@ -19,7 +19,7 @@ from monai_sfda.label.correction.requests import (
     read_clicks,
 )
 from monai_sfda.label.correction.seeds import Seeds
-from monai_sfda.label.correction.task import Corrected, CorrectionTask, InferType
+from monai_sfda.label.correction.task import Corrected, CorrectionTask
 from monai_sfda.label.models import Models
 from monai_sfda.label.values import read_options
 
@@ -50,7 +50,7 @@ class ClickTask(CorrectionTask):
             else "click into parts of structures that were missed, background clicks into what is too much"
         )
         description = f"Clicks for {name}: {what}; all else stays as it is. Research; not for diagnosis"
-        type = InferType.DEEPGROW if one_structure else InferType.DEEPEDIT
+        type = "deepgrow" if one_structure else "deepedit"
         super().__init__(models, name, type, description, REACH_MM, **more)
 
     def read(self, request: Mapping[str, Any]) -> LabelMapOptions:

@@ -9,8 +9,9 @@ import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 from scipy import ndimage
 
-UNLIKE_COST = 1.0
-"""How much a millimetre is lengthened per unit of noise that its tissue differs from the marked one."""
+UNLIKE_COST = 0.5
+"""How much a millimetre is lengthened by tissue that differs from the marked one by one unit of noise; it
+grows with the difference squared, so that noise costs little and a border much."""
 MOST_UNLIKE = 8.0
 """Units of noise; tissue that differs more is no farther."""
 _SMOOTHING_MM = 1.0

@@ -48,7 +48,7 @@ class Reach:
     """
 
     mm: float = 20.0
-    smoothness: float = 1.0
+    smoothness: float = 0.5
 
 
 def refine(
@@ -154,7 +154,8 @@ def _cut(
     contradiction = _infinite(before, window)
     for kind, contradicting in (("foreground", "add"), ("background", "remove")):
         if marks[kind].any():
-            cost = 1 + np.float32(UNLIKE_COST) * unlikeness(images, marks[kind], window.spacing_mm)
+            unlike = unlikeness(images, marks[kind], window.spacing_mm)
+            cost = 1 + np.float32(UNLIKE_COST) * unlike**2
             near[kind] = start = geodesic_distance(cost, marks[kind], window.spacing_mm, reach.mm)
             if not np.array_equal(marks[kind], marks[contradicting]):
                 start = geodesic_distance(cost, marks[contradicting], window.spacing_mm, reach.mm)

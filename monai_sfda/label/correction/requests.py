@@ -1,10 +1,10 @@
 """What clients ask of a correction, read with types and bounds.
 
-3D Slicer's scribbles panel sends `selected_label_name`, `label_info` (a list of `name` and `id`, the values in
-the label map that comes along) and `roi` (six voxel indices, in pairs of any order). Its Deepgrow panel sends
-`label`, `foreground` and `background`; its DeepEdit panel a list of points under every structure's name and
-`label`; OHIF's panel lists under the clicked structures' names and `background`. A point is [i, j, k], the
-voxel's index in the image as it is stored. Both add the values of their option tables.
+3D Slicer's scribbles panel sends `selected_label_name`, `label_info` (a list of `name` and `id`, the values
+in the label map that comes along) and `roi` (six voxel indices, in pairs of any order). Its Deepgrow panel
+sends `label`, `foreground` and `background`; its DeepEdit panel a list of points under every structure's name
+and `label`; OHIF's panel such lists under the names of the clicked structures and `background`. A point is
+[i, j, k], the voxel's index in the image as it is stored. Both add the values of their option tables.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from monai_sfda.errors import SettingError, nearest
-from monai_sfda.label.values import Options, first
+from monai_sfda.label.segmentation.options import SegmentationOptions
+from monai_sfda.label.values import first
 
 FOREGROUND, BACKGROUND = "foreground", "background"
 FOREGROUND_SCRIBBLES, BACKGROUND_SCRIBBLES = "foreground_scribbles", "background_scribbles"
@@ -28,32 +29,16 @@ _MOST_SEGMENTS = 1000
 Point = tuple[int, int, int]
 
 
-def version_number(value: Any) -> int | None:
-    """`active` (None) or a version's number.
-
-    Raises:
-        ValueError: when it is neither.
-    """
-    text = str(first(value)).strip().lower()
-    if text in ("", "active", "none"):
-        return None
-    if text.isdecimal() and len(text) < 10 and int(text) > 0:
-        return int(text)
-    raise ValueError("use active or the number of a version")
-
-
-class CorrectionOptions(Options):
-    """Options of every correction.
+class CorrectionOptions(SegmentationOptions):
+    """Options of every correction: version, device and format as of a segmentation, and the marks' own.
 
     Attributes:
-        version: of the model whose probabilities are refined; None: the active one.
         reach_mm: beyond this distance from a mark nothing changes; None: the task's own.
         smoothness: of the corrected border.
     """
 
-    version: Annotated[int | None, BeforeValidator(version_number)] = None
-    reach_mm: float | None = Field(None, ge=2, le=100, allow_inf_nan=False)
-    smoothness: float = Field(1.0, ge=0, le=20, allow_inf_nan=False)
+    reach_mm: float | None = Field(default=None, ge=2, le=100, allow_inf_nan=False)
+    smoothness: float = Field(default=0.5, ge=0, le=20, allow_inf_nan=False)
 
 
 class Segment(BaseModel):
@@ -88,7 +73,7 @@ class ScribbleOptions(LabelMapOptions):
         roi: six voxel indices, in pairs along each axis; nothing changes outside.
     """
 
-    selected_label_name: str | None = Field(None, max_length=200)
+    selected_label_name: str | None = Field(default=None, max_length=200)
     roi: list[float] = Field(default=[], max_length=6)
 
 

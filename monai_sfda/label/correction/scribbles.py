@@ -13,7 +13,7 @@ from monai_sfda.label.correction.label_map import label_file, read_label_map
 from monai_sfda.label.correction.refine import Reach, refine
 from monai_sfda.label.correction.requests import ScribbleOptions, check_structure, read_roi
 from monai_sfda.label.correction.seeds import Seeds
-from monai_sfda.label.correction.task import Corrected, CorrectionTask, InferType
+from monai_sfda.label.correction.task import Corrected, CorrectionTask
 from monai_sfda.label.models import Models
 from monai_sfda.label.values import first, read_options
 
@@ -37,7 +37,7 @@ class ScribbleTask(CorrectionTask):
             f"Scribbles for {name}: draw foreground into what was missed and background into what is too "
             "much, for the chosen structure; the others stay as they are. Research; not for diagnosis"
         )
-        super().__init__(models, name, InferType.SCRIBBLES, description, REACH_MM, **more)
+        super().__init__(models, name, "scribbles", description, REACH_MM, **more)
 
     def read(self, request: Mapping[str, Any]) -> ScribbleOptions:
         """The request's options."""

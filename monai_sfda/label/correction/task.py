@@ -7,17 +7,19 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_sfda.engines.volumes import volumes_ml
-from monai_sfda.errors import SettingError
+from monai_sfda.errors import SfdaError
 from monai_sfda.label.correction.known import Known, KnownScans
 from monai_sfda.label.correction.requests import CorrectionOptions
 from monai_sfda.label.models import LoadedModel, Models
+from monai_sfda.label.segmentation.devices import chosen_device, offered_devices
+from monai_sfda.label.segmentation.options import ACTIVE
+from monai_sfda.label.segmentation.result import parameters, write_result
+from monai_sfda.label.segmentation.task import image_path
 from monai_sfda.label.stock import prepare
 
 prepare()
@@ -26,7 +28,8 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType  # noqa: E
 
 logger = logging.getLogger(__name__)
 
-INTENDED_USE = "research; not for diagnosis"
+_MOST_VERSIONS = 50
+"""Offered in the panel: the newest ones."""
 KNOWN_SCANS = KnownScans()
 """Shared by all tasks of a process: scribbles and clicks on one scan run the network once."""
 
@@ -65,47 +68,77 @@ class CorrectionTask(InferTask):
         self,
         models: Models,
         name: str,
-        type: InferType,
+        type: str,
         description: str,
         reach_mm: float,
         known: KnownScans = KNOWN_SCANS,
     ) -> None:
         self.models, self.name, self.reach_mm, self.known = models, name, reach_mm, known
-        super().__init__(type, models[name].labels, 3, description)
+        super().__init__(InferType(type), models[name].labels, 3, description)
 
     def is_valid(self) -> bool:
-        """Whether the model is served."""
-        return self.name in self.models
+        """Whether the model can be looked up now."""
+        try:
+            self.config()
+            self.models[self.name].active()
+        except SfdaError as error:
+            logger.error("corrections of model '%s' cannot be served: %s", self.name, error.what)
+            return False
+        return True
 
     def config(self) -> dict[str, Any]:
         """What the client's option table offers; of a list the first entry is the default."""
-        versions = [str(version.number) for version in self.models[self.name].versions()]
-        return {"version": ["active", *versions], "reach_mm": self.reach_mm, "smoothness": 1.0}
+        versions = reversed(self.models[self.name].versions()[-_MOST_VERSIONS:])
+        return {
+            "version": [ACTIVE, *(str(version.number) for version in versions)],
+            "reach_mm": self.reach_mm,
+            "smoothness": CorrectionOptions().smoothness,
+            "device": offered_devices(self.models.device),
+        }
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The corrected segmentation: a file on the scan's own grid, and what is in it.
 
         Args:
-            request: `image` is a path of the datastore; the rest is as the client sent it.
+            request: `image` is a path that the server has looked up; the rest is as the client sent it.
 
         Raises:
             SettingError: when the request is not understood.
             DataError: when scan or label map cannot be used.
             StoreError: when there is no such version.
+            OutputError: when the answer cannot be written.
         """
-        from monai_sfda.label.correction.answer import write_answer
-
-        start = time.monotonic()
-        image = request.get("image")
-        if not isinstance(image, (str, Path)):
-            raise SettingError("no image is named", remedy="name an image of the datastore")
+        start = time.perf_counter()
         options = self.read(request)
-        loaded = self.models.load(self.name, options.version)
-        known = self.known(loaded, Path(image))
+        device = chosen_device(options.device, self.models.device)
+        loaded = self.models.load(self.name, options.version, device=device)
+        known = self.known(loaded, image_path(request))
+        ready = time.perf_counter()
         corrected = self.correct(request, options, known)
-        file = write_answer(corrected, known.scan, loaded.installed.labels, request)
-        logger.info("corrected a scan with %s in %.1f s", self.name, time.monotonic() - start)
-        return str(file), self.parameters(corrected, known, loaded)
+        refined = time.perf_counter()
+        file = write_result(self._answer(corrected, loaded), known.scan, options)
+        said = self.parameters(corrected, known, loaded)
+        end = time.perf_counter()
+        said["latencies"] = {
+            "infer": round(ready - start, 3),
+            "correct": round(refined - ready, 3),
+            "write": round(end - refined, 3),
+            "total": round(end - start, 3),
+        }
+        logger.info("model '%s' corrected a scan in %.2f s", self.name, end - start)
+        return file, said
+
+    @staticmethod
+    def _answer(corrected: Corrected, loaded: LoadedModel) -> NDArray[np.uint8]:
+        """(X, Y, Z) with the answer's own indices."""
+        if corrected.first is None:
+            return corrected.classes
+        labels = loaded.installed.labels
+        wanted = answer_labels(labels, corrected.first)
+        table = np.zeros(256, np.uint8)
+        for name, index in labels.items():
+            table[index] = wanted[name]
+        return np.asarray(table[corrected.classes], np.uint8)
 
     @abstractmethod
     def read(self, request: Mapping[str, Any]) -> CorrectionOptions:
@@ -135,15 +168,10 @@ class CorrectionTask(InferTask):
                 "added_ml": round(float((now & ~before).sum()) * ml, 3),
                 "removed_ml": round(float((before & ~now).sum()) * ml, 3),
             }
-        return {
-            "label_names": answer_labels(labels, corrected.first),
-            "volumes_ml": volumes_ml(corrected.classes, known.scan, loaded.installed.task),
-            "corrected": changes,
-            "model": self.name,
-            "model_version": loaded.version.number,
-            "verdict": loaded.version.verdict,
-            "intended_use": INTENDED_USE,
-        }
+        said = parameters(loaded, known.scan, corrected.classes)
+        said["label_names"] = answer_labels(labels, corrected.first)
+        said["corrected"] = changes
+        return said
 
 
 def answer_labels(labels: Mapping[str, int], first: str | None) -> dict[str, int]:

@@ -45,16 +45,16 @@ class Window:
         scan: Scan,
         margin_mm: float,
         roi: tuple[slice, slice, slice] | None = None,
-        most_voxels: int = MOST_VOXELS,
     ) -> Window:
         """The box round voxels with a margin, cut to the scan and to a region of interest.
+
+        More than `MOST_VOXELS` are merged to blocks, along the finest axes first.
 
         Args:
             voxels: (N, 3) indices, N > 0.
             scan: whose grid it is.
             margin_mm: on every side.
             roi: voxels outside are cut off, but for those given.
-            most_voxels: more are merged to blocks, of the finest axes first.
         """
         spacing = np.array(scan.spacing_mm)
         margin = np.ceil(margin_mm / spacing).astype(int)
@@ -71,7 +71,7 @@ class Window:
             shape[int(turned)] = int(stop[stored] - start[stored])
             turned_spacing[int(turned)] = float(round(spacing[stored], 6))
         block = [1, 1, 1]
-        while np.prod([-(-n // b) for n, b in zip(shape, block, strict=True)]) > most_voxels:
+        while np.prod([-(-n // b) for n, b in zip(shape, block, strict=True)]) > MOST_VOXELS:
             sizes = [s * b for s, b in zip(turned_spacing, block, strict=True)]
             sizes = [size if n > b else np.inf for size, n, b in zip(sizes, shape, block, strict=True)]
             finest = int(np.argmin(sizes))

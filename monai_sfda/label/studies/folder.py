@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ from monai_sfda.label.studies.volumes import VolumeIds
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS, _SHARE = 2.0, 10.0
+"""A folder is looked at every two seconds, at most for a tenth of the time."""
 _DETACHED = (".nhdr", ".mhd")
 
 
@@ -71,7 +73,7 @@ class FolderDatastore(StudiesDatastore):
         self._pseudonyms = Pseudonyms(self.home / "key")
         self._volumes = VolumeIds(Records(self.home / "volumes"), self._pseudonyms)
         self._lock = threading.RLock()
-        self._looked = float("-inf")
+        self._looked, self._pause = float("-inf"), _LOOK_SECONDS
         self._images: dict[str, FoundScan] = {}
         self._others: dict[str, str | None] = {}
         self._facts: dict[str, tuple[tuple[Path, ...], dict[str, Any], datetime | None]] = {}
@@ -135,7 +137,7 @@ class FolderDatastore(StudiesDatastore):
             self.uploads.refuse_unreadable()
         assert found is not None
         kept = {k: v for k, v in (image_info or {}).items() if k in ("client_id",)}
-        self.records.update(found, {"ts": int(time.time()), "private": {"alias": name}, "info": kept})
+        self.records.update(found, {"private": {"alias": name}, "info": kept})
         self._others[name] = found
         return found
 
@@ -160,12 +162,14 @@ class FolderDatastore(StudiesDatastore):
 
     def _look(self) -> None:
         with self._lock:
-            if time.monotonic() - self._looked < _LOOK_SECONDS:
+            began = time.monotonic()
+            if began - self._looked < self._pause:
                 return
             changed = self._found.look()
             if self.uploads.folder.is_dir():
                 changed = self._uploaded.look() or changed
             self._looked = time.monotonic()
+            self._pause = max(_LOOK_SECONDS, _SHARE * (self._looked - began))
             if changed or not self._images:
                 self._take_stock()
 
@@ -182,6 +186,7 @@ class FolderDatastore(StudiesDatastore):
             if alias:
                 others[alias] = image_id
         self._images, self._others = images, others
+        self.note_new(images)
         self._facts = {i: known for i, known in self._facts.items() if i in images}
 
     def _with_ids(self, scans: list[FoundScan]) -> dict[str, FoundScan]:
@@ -198,7 +203,7 @@ class FolderDatastore(StudiesDatastore):
             found = self._volumes.ids(
                 name,
                 [volume.instances for volume in volumes],
-                lambda mark, name=name: self._pseudonyms.name("scan", name, mark),
+                partial(self._pseudonyms.name, "scan", name),
             )
             images.update(zip(found, volumes, strict=True))
         order = {scan.files[0]: n for n, scan in enumerate(scans)}

@@ -45,10 +45,10 @@ def grid_of(image: Path) -> Scan:
     try:
         if (volume_suffix(image) or "").startswith(".nii"):
             with quiet():
-                nifti: Any = nib.load(image)  # type: ignore[attr-defined]
+                nifti: Any = nib.load(image)
                 shape, affine = nifti.shape, np.array(nifti.affine, dtype=np.float64)
         else:
-            reader = sitk.ImageFileReader()
+            reader: Any = sitk.ImageFileReader()
             reader.SetFileName(str(image))
             with quiet():
                 reader.ReadImageInformation()

@@ -65,11 +65,12 @@ def open_datastore(
     address = studies.strip()
     known = dict(tasks or {})
     if address.startswith(("http://", "https://")):
+        from monai_sfda.label.studies.connection import Connection
         from monai_sfda.label.studies.dicomweb import DicomwebDatastore
         from monai_sfda.label.studies.pacs import Pacs
 
         login = credentials or Credentials()
-        pacs = Pacs(
+        connection = Connection(
             address,
             user=login.user,
             password=login.password,
@@ -78,7 +79,7 @@ def open_datastore(
             timeout_s=timeout_s,
         )
         return DicomwebDatastore(
-            pacs, work=_own(cache, pacs.url), tasks=known, cache_gb=cache_gb, search=search
+            Pacs(connection), work=_own(cache, connection.url), tasks=known, cache_gb=cache_gb, search=search
         )
     root = Path(address).expanduser().absolute()
     check_folder(root)

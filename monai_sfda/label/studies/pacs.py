@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import requests
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
 from monai_sfda.data.dicom_headers import UNREADABLE
 from monai_sfda.data.quiet import quiet
-from monai_sfda.errors import SettingError
 from monai_sfda.files import cannot_write
+from monai_sfda.label.studies.connection import Connection
 from monai_sfda.label.studies.errors import PacsError
 from monai_sfda.label.studies.multipart import (
     DICOM,
-    MultipartError,
     MultipartReader,
     boundary_of,
     dicom_message,
@@ -34,7 +28,6 @@ logger = logging.getLogger(__name__)
 JSON = "application/dicom+json"
 _PAGE = 500
 _BLOCK = 1 << 18
-_CONNECT_SECONDS = 5.0
 _SERIES_FIELDS = ("00080060", "0020000D", "0020000E", "00201209")
 STUDY, SERIES, INSTANCE, COUNT = "0020000D", "0020000E", "00080018", "00201209"
 _FAILED = "00081198"
@@ -43,48 +36,13 @@ _FAILED = "00081198"
 class Pacs:
     """A DICOMweb service. Thread-safe.
 
-    Proxies and passwords of the environment are not used: a PACS stands in the hospital's own network, and
-    what is sent to it holds patients' data.
-
     Args:
-        url: of the service, such as `http://pacs:8042/dicom-web`.
-        user, password: for HTTP basic authentication; empty for none.
-        token: a bearer token instead; empty for none.
-        ca_file: of the site's own certificate authority; None for the usual ones.
-        timeout_s: the longest pause in an answer.
-
-    Raises:
-        SettingError: when the address is none, or holds a password.
+        connection: to it.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        user: str = "",
-        password: str = "",
-        token: str = "",
-        ca_file: Path | None = None,
-        timeout_s: float = 30.0,
-    ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingError("the PACS's address is none", remedy="give http(s)://HOST:PORT/dicom-web")
-        if parts.username or parts.password:
-            raise SettingError(
-                "the PACS's address holds a user or a password",
-                remedy="give them by the settings for the PACS, which are not logged",
-            )
-        if ca_file is not None and not ca_file.is_file():
-            raise SettingError(
-                "the file of the PACS's certificate authority is missing", remedy="check its path"
-            )
-        self.url = url.rstrip("/")
-        self._basic = (user, password) if user else None
-        self._token = token
-        self._verify: str | bool = str(ca_file) if ca_file else True
-        self._timeout = (min(_CONNECT_SECONDS, timeout_s), timeout_s)
-        self._local = threading.local()
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._request, self._json = connection.request, connection.json
 
     # finding ----------------------------------------------------------------------------------------------
 
@@ -143,7 +101,7 @@ class Pacs:
             if answer.status_code == 204:
                 return []
             boundary = boundary_of(answer.headers.get("Content-Type", ""))
-            with self._answering():
+            with self.connection.answering():
                 blocks = answer.iter_content(_BLOCK)
                 bodies = iter([blocks]) if boundary is None else MultipartReader(blocks, boundary).parts()
                 for number, body in enumerate(bodies, start=1):
@@ -202,104 +160,13 @@ class Pacs:
             return False
 
     def _delete_in_orthanc(self, series: str) -> None:
-        root = self.url.rpartition("/")[0]
+        root = self.connection.url.rpartition("/")[0]
         answer = self._request("POST", "/tools/lookup", root=root, data=_uid(series), known=range(100, 600))
         if answer.status_code != 200 or "json" not in answer.headers.get("Content-Type", ""):
             return
         for found in self._json(answer):
             if found.get("Type") == "Series" and str(found.get("ID", "")).replace("-", "").isalnum():
                 self._request("DELETE", f"/series/{found['ID']}", root=root, known=range(100, 600))
-
-    # the wire ---------------------------------------------------------------------------------------------
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        root: str | None = None,
-        known: Sequence[int] = (200, 204),
-        **options: Any,
-    ) -> requests.Response:
-        with self._answering():
-            answer = self._session().request(
-                method,
-                f"{self.url if root is None else root}{path}",
-                timeout=self._timeout,
-                allow_redirects=False,
-                **options,
-            )
-        status = answer.status_code
-        if status in known:
-            return answer
-        answer.close()
-        if status in (401, 403):
-            raise PacsError("the PACS refuses the login", remedy="check the user and password for the PACS")
-        if 300 <= status < 400:
-            raise PacsError("the PACS sends us elsewhere", remedy="give its final address")
-        if status == 404:
-            raise PacsError(
-                "the PACS does not have what was asked for",
-                remedy="check its address, and load the list again",
-            )
-        raise PacsError(f"the PACS answers with an error ({status})", remedy="look at the PACS's log")
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            session.trust_env = False
-            session.verify = self._verify
-            if self._basic is not None:
-                session.auth = self._basic
-            elif self._token:
-                session.headers["Authorization"] = f"Bearer {self._token}"
-            again = Retry(total=1, connect=0, read=0, other=1, redirect=0, status=0, allowed_methods={"GET"})
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(max_retries=again, pool_maxsize=4))
-            self._local.session = session
-        return session
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Errors of the wire as ours: without the address, which may name a patient's study."""
-        try:
-            yield
-        except requests.exceptions.SSLError as error:
-            raise PacsError(
-                "the PACS's certificate is not trusted",
-                remedy="give the file of the site's certificate authority",
-            ) from error
-        except requests.exceptions.Timeout as error:
-            raise PacsError(
-                "the PACS does not answer in time", remedy="check that it runs, and try again"
-            ) from error
-        except (requests.exceptions.RequestException, MultipartError) as error:
-            raise PacsError(
-                "the PACS does not answer, or breaks off",
-                remedy="check that it runs, its address and the network, and try again",
-            ) from error
-
-    def _json(self, answer: requests.Response, *, anything: bool = False) -> list[dict[str, Any]]:
-        if answer.status_code == 204:
-            return []
-        try:
-            content = answer.json()
-        except ValueError as error:
-            if anything:
-                return []
-            raise self._no_dicomweb() from error
-        found = content if isinstance(content, list) else [content]
-        if not all(isinstance(item, dict) for item in found):
-            raise self._no_dicomweb()
-        return found
-
-    @staticmethod
-    def _no_dicomweb() -> PacsError:
-        return PacsError(
-            "the PACS's answer is no DICOMweb",
-            remedy="give the address of its DICOMweb service, such as http://HOST:8042/dicom-web",
-        )
 
 
 def _uid(text: str) -> str:

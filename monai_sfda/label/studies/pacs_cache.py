@@ -71,13 +71,17 @@ class PacsCache:
             while True:
                 instances = self._look(listed)
                 state = entry / _state_of(instances)
-                if not (state / _WHOLE).is_file():
-                    self._download(listed, state, instances)
-                    if self._look(listed) != instances:
-                        self._check_patience(give_up, len(instances))
-                        continue
-                if self._wait_until_settled(listed, instances, give_up):
+                if (state / _WHOLE).is_file():
                     break
+                if self._has_settled(listed, instances):
+                    self._download(listed, state, instances)
+                    if self._look(listed) == instances:
+                        break
+                if time.monotonic() > give_up:
+                    raise StillArrivingError(
+                        f"the series is still arriving ({len(instances)} images so far)",
+                        remedy="ask again when the transfer has ended",
+                    )
             os.utime(state)
             os.utime(entry)
         self._tidy(entry, state)
@@ -99,28 +103,16 @@ class PacsCache:
         instances = tuple(sorted(self.pacs.instances(listed.study, listed.uid)))
         if not instances:
             raise DataError("a series without images", remedy="transfer the series to the PACS again")
-        self.series.note_size(listed.uid, len(instances))
+        self.series.note_look(listed.uid, len(instances))
         return instances
 
-    def _wait_until_settled(self, listed: ListedSeries, instances: Sequence[str], give_up: float) -> bool:
-        """Whether two looks, some time apart, agree on how many instances there are."""
-        for_seconds = self.series.settled_since(listed.uid, len(instances))
-        if for_seconds is None:
-            self._check_patience(give_up, len(instances))
-            return False
-        if for_seconds >= self.settled_seconds:
+    def _has_settled(self, listed: ListedSeries, instances: Sequence[str]) -> bool:
+        """Whether two looks, some time apart, agree on the instances; waits for the second one."""
+        wait = self.settled_seconds - self.series.same_for(listed.uid, len(instances))
+        if wait <= 0:
             return True
-        time.sleep(self.settled_seconds - for_seconds)
-        return len(self._look(listed)) == len(instances)
-
-    @staticmethod
-    def _check_patience(give_up: float, count: int) -> None:
-        if time.monotonic() > give_up:
-            raise StillArrivingError(
-                f"the series is still arriving ({count} images so far)",
-                remedy="ask again when the transfer has ended",
-            )
-        time.sleep(0.5)
+        time.sleep(wait)
+        return self._look(listed) == tuple(instances)
 
     def _download(self, listed: ListedSeries, state: Path, instances: Sequence[str]) -> None:
         beside = state.with_name(f".{state.name}.{os.getpid()}.{threading.get_ident()}.tmp")

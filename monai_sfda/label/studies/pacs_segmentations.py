@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 10.0
+_THREADS = 8
 _WANTED = ("ReferencedSeriesSequence", "SegmentSequence", "SOPClassUID")
 
 
@@ -98,9 +100,10 @@ class PacsSegmentations:
             return
         rows = self.datastore.pacs.series(Modality="SEG")
         self._listed = {first_value(row, SERIES): first_value(row, STUDY) for row in rows}
-        for uid, study in self._listed.items():
-            if "usable" not in self.records.peek(uid):
-                self._look_at(uid, study)
+        new = [pair for pair in self._listed.items() if "usable" not in self.records.peek(pair[0])]
+        if new:
+            with ThreadPoolExecutor(min(_THREADS, len(new)), "pacs") as threads:
+                list(threads.map(lambda pair: self._look_at(*pair), new))
         self._looked = time.monotonic()
 
     def _look_at(self, uid: str, study: str) -> None:

@@ -33,7 +33,8 @@ from monai_sfda.label.studies.series import (
 logger = logging.getLogger(__name__)
 
 MODALITIES = ("MR", "CT")
-_FRESH_SECONDS = 2.0
+_FRESH_SECONDS, _SHARE = 2.0, 5.0
+"""The list is asked for every two seconds, at most for a fifth of the time."""
 _SILENT_SECONDS = 5.0
 _AGAIN_SECONDS = 60.0
 _WANTED = (
@@ -89,9 +90,11 @@ class PacsSeries:
         self._lock = threading.RLock()
         self._listed: dict[str, ListedSeries] = {}
         self._looked = self._failed = float("-inf")
+        self._pause = _FRESH_SECONDS
         self._error: PacsError | None = None
         self._postponed: dict[str, float] = {}
-        self._sizes: dict[str, tuple[int, float]] = {}
+        self._counted: dict[str, tuple[int, float]] = {}
+        self._looks: dict[str, tuple[int, float]] = {}
 
     def scans(self) -> dict[str, ListedSeries]:
         """All scans by SeriesInstanceUID.
@@ -103,7 +106,7 @@ class PacsSeries:
             now = time.monotonic()
             if self._error is not None and now - self._failed < _SILENT_SECONDS:
                 raise self._error
-            if now - self._looked < _FRESH_SECONDS:
+            if now - self._looked < self._pause:
                 return self._listed
             try:
                 rows = [
@@ -115,6 +118,7 @@ class PacsSeries:
             self._error = None
             self._listed = self._scans_among([self._note(row) for row in rows])
             self._looked = time.monotonic()
+            self._pause = max(_FRESH_SECONDS, _SHARE * (self._looked - now))
             return self._listed
 
     def find(self, uid: str) -> ListedSeries | None:
@@ -126,15 +130,20 @@ class PacsSeries:
             found = self._scans_among([self._note(row) for row in rows]).get(uid)
         return found
 
-    def settled_since(self, uid: str, count: int) -> float | None:
-        """For how many seconds the PACS has counted so many instances; None where it was another number."""
-        size, since = self._sizes.get(uid, (-1, 0.0))
-        return time.monotonic() - since if size == count else None
+    def same_for(self, uid: str, count: int) -> float:
+        """For how many seconds each look has counted so many instances of a series; 0 from the first look.
 
-    def note_size(self, uid: str, count: int) -> None:
-        """Remembers how many instances a look has counted."""
-        if self._sizes.get(uid, (-1, 0.0))[0] != count:
-            self._sizes[uid] = count, time.monotonic()
+        The PACS's own count and the instances that it lists are told apart: some PACS count otherwise.
+        """
+        now, times = time.monotonic(), [0.0]
+        for sizes in (self._counted, self._looks):
+            size, since = sizes.get(uid, (-1, now))
+            times.append(now - since if size == count else 0.0)
+        return max(times)
+
+    def note_look(self, uid: str, count: int) -> None:
+        """Remembers how many instances a look at a series has found."""
+        _note(self._looks, uid, count)
 
     def known(self, uid: str) -> dict[str, Any]:
         """What is kept of a series: `scan`, `facts`, `acquired`."""
@@ -155,7 +164,7 @@ class PacsSeries:
             first_value(row, SERIES), first_value(row, STUDY), int(count) if count.isdigit() else 0
         )
         if listed.count:
-            self.note_size(listed.uid, listed.count)
+            _note(self._counted, listed.uid, listed.count)
         return listed
 
     def _scans_among(self, listed: Sequence[ListedSeries]) -> dict[str, ListedSeries]:
@@ -205,3 +214,8 @@ class PacsSeries:
     @staticmethod
     def _is_scan(header: Dataset, uid: str) -> bool:
         return why_no_scan([Header(Path("header"), header, uid)]) is None
+
+
+def _note(sizes: dict[str, tuple[int, float]], uid: str, count: int) -> None:
+    if sizes.get(uid, (-1, 0.0))[0] != count:
+        sizes[uid] = count, time.monotonic()

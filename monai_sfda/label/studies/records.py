@@ -78,13 +78,6 @@ class Records:
             path.unlink(missing_ok=True)
             self._known.pop(path, None)
 
-    def ids(self) -> list[str]:
-        """The images that have a record."""
-        if not self.folder.is_dir():
-            return []
-        found = (self._read(path).get("id") for path in sorted(self.folder.glob("*.json")))
-        return [image_id for image_id in found if isinstance(image_id, str)]
-
     def _path(self, image_id: str) -> Path:
         """An id may hold anything, a file's name may not."""
         return self.folder / f"{sha256(image_id.encode()).hexdigest()[:32]}.json"

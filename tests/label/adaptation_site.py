@@ -72,7 +72,7 @@ def say(epoch):
 def finish(verdict="accept"):
     shutil.copytree({str(self.root / "finished")!r}, run, dirs_exist_ok=True)
     record = json.loads((run / "adaptation.json").read_text())
-    record |= dict(verdict=verdict, reasons=["the last weights are estimated to change the mean Dice by +6.2 points"])
+    record |= dict(verdict=verdict, reasons=["estimated to change the mean Dice by +6.2 points"])
     record["guard"] = dict(enabled=True, best="last", estimates=dict(unadapted=0.0, last=0.062))
     (run / "adaptation.json").write_text(json.dumps(record))
 {self.script}
@@ -90,7 +90,7 @@ def until(true, seconds: float = WAIT):
     return found
 
 
-@pytest.fixture()
+@pytest.fixture
 def site(tmp_path, monkeypatch) -> Site:
     """A site of one's own."""
     return Site(tmp_path, monkeypatch)

@@ -76,7 +76,10 @@ def test_automatic_activation_is_for_accepted_versions_alone(site):
 
 
 def test_one_at_once_in_the_order_of_their_submission_and_one_that_waits_can_be_taken_out(site):
-    site.script = "say(1); time.sleep(0.5); (run.parents[2] / (run.parents[1].name + '.t')).write_text(str(time.time())); finish()"
+    site.script = (
+        "say(1); time.sleep(0.5); "
+        "(run.parents[2] / (run.parents[1].name + '.t')).write_text(str(time.time())); finish()"
+    )
     jobs = site.jobs()
     submitted = [jobs.submit("adapt", "abdomen", {}, "erwin").id for _ in range(3)]
     assert [job.id for job in jobs.running()][-1] == submitted[2]
@@ -214,7 +217,8 @@ def test_a_number_that_was_given_again_is_not_killed(site):
         ("print('OSError: [Errno 28] No space left on device'); sys.exit(1)", "the disk is full"),
         ("print('torch.OutOfMemoryError: CUDA out of memory'); sys.exit(1)", "memory was too small"),
         (
-            "print('monai_sfda: error: constant image in /srv/MUSTER_ERIKA/scan.nii.gz: leave it out'); sys.exit(1)",
+            "print('monai_sfda: error: constant image in /srv/MUSTER_ERIKA/scan.nii.gz: leave it out')\n"
+            "sys.exit(1)",
             "constant image in [withheld]: leave it out",
         ),
         (

@@ -86,7 +86,7 @@ def gather_scans(
             bad[study] = COPY
         else:
             contents[seen.content] = study
-            phantoms.append(is_phantom(stored if stored.is_dir() else stored.parent))
+            phantoms.append(is_phantom(_any_file(stored).resolve().parent))
     if phantoms and all(phantoms):
         write_json(scans / PHANTOM_MANIFEST, {"note": "all scans of this job are phantoms"})
     return selection.without(bad), {study: paths[study] for study in paths if study not in bad}
@@ -156,6 +156,10 @@ def subject_numbers(selection: Selection) -> dict[str, str]:
 def forget_scans(folder: Path) -> None:
     """Removes the links when a job needs them no more."""
     shutil.rmtree(folder / SCANS, ignore_errors=True)
+
+
+def _any_file(stored: Path) -> Path:
+    return next((p for p in stored.rglob("*") if p.is_file()), stored) if stored.is_dir() else stored
 
 
 def _link(source: Path, place: Path) -> None:

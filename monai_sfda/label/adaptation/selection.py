@@ -97,17 +97,20 @@ def select_labelled(datastore: Any, model: str, options: JobOptions, fewest: int
     """
     left_out, taken, subjects = Counter[str](), [], []
     for study in _asked(datastore, options):
-        label = datastore.get_labels_by_image_id(study).get(FINAL)
-        if label is None:
-            left_out[NOT_LABELLED] += 1
-        elif datastore.get_label_info(label, FINAL).get("model") not in (None, "", model):
-            left_out[OTHER_MODEL] += 1
+        if label_of(datastore, study, model) is None:
+            other = datastore.get_labels_by_image_id(study).get(FINAL) is not None
+            left_out[OTHER_MODEL if other else NOT_LABELLED] += 1
         else:
             taken.append(study)
             subjects.append(subject_of(study, datastore.get_image_info(study)))
     found = Selection(tuple(taken), tuple(subjects), dict(left_out))
     require_enough(found, fewest, "labelled")
     return found
+
+
+def label_of(datastore: Any, study: str, model: str) -> Any:
+    """The final label of a study for a model, or one that says no model; None where there is neither."""
+    return datastore.label_of(study, model) or datastore.label_of(study, "")
 
 
 def require_enough(found: Selection, fewest: int, what: str) -> None:
@@ -166,7 +169,7 @@ def _asked(datastore: Any, options: JobOptions) -> Sequence[str]:
     there: list[str] = list(datastore.list_images())
     if not options.studies:
         return there
-    wanted = set(options.studies)
+    wanted = {datastore.resolve(study) or study for study in options.studies}
     if missing := len(wanted - set(there)):
         raise SettingError(
             f"{missing} of the {len(wanted)} studies asked for {'is' if missing == 1 else 'are'} not in the "

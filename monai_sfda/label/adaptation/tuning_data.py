@@ -19,7 +19,7 @@ from monai_sfda.errors import DataError, SfdaError
 from monai_sfda.evaluation.report_warnings import counted
 from monai_sfda.guard.split import number_kept_back
 from monai_sfda.label.adaptation.private_data import Stopped, subject_numbers
-from monai_sfda.label.adaptation.selection import FINAL, GUARD_SHARE, Selection
+from monai_sfda.label.adaptation.selection import GUARD_SHARE, Selection, label_of
 
 FEWEST_HELD_OUT = 2
 """Held-out subjects from which a fine-tuned version may be called better."""
@@ -68,6 +68,7 @@ def remap_labels(
     datastore: Any,
     selection: Selection,
     paths: Mapping[str, list[Path]],
+    model: str,
     task: Task,
     go_on: Callable[[], bool],
 ) -> tuple[Selection, dict[str, list[dict[str, Any]]]]:
@@ -78,7 +79,8 @@ def remap_labels(
         datastore: that holds the labels.
         selection: studies with a final label.
         paths: study id to its channels.
-        task: whose structures are meant.
+        model: that is tuned.
+        task: of the model.
         go_on: asked between studies.
 
     Returns:
@@ -93,16 +95,15 @@ def remap_labels(
     for study in selection.studies:
         if not go_on():
             raise Stopped
-        identifier = datastore.get_labels_by_image_id(study)[FINAL]
-        mapping = values_of(datastore.get_label_info(identifier, FINAL), task)
+        label = label_of(datastore, study, model)
+        mapping = None if label is None else values_of(label.info, task)
         if mapping is None:
             bad[study] = INCOMPLETE
             continue
         try:
-            stored = Path(datastore.get_label_uri(identifier, FINAL))
             case = Case(1, study, tuple(paths[study]), None, "datalist", root=scans)
             scan, _ = read_case(case, task, "target", with_label=False)
-            found = remapped(read_label_volume(stored, scan), mapping)
+            found = remapped(read_label_volume(Path(label.file), scan), mapping)
         except (SfdaError, OSError):
             bad[study] = UNREADABLE_LABEL
             continue

@@ -168,7 +168,13 @@ def prepare(place: Workplace) -> list[Step]:
         selection, paths = gather_scans(private, place.datastore, selection, installed.task, place.go_on)
         if kind is Kind.FINE_TUNE:
             selection, lists = remap_labels(
-                private / SCANS, place.datastore, selection, paths, installed.task, place.go_on
+                private / SCANS,
+                place.datastore,
+                selection,
+                paths,
+                installed.name,
+                installed.task,
+                place.go_on,
             )
             require_enough(selection, getattr(options, "min_studies", 1), "labelled")
             write_datalist(private, lists, labels=installed.task.labels)

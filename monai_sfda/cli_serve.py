@@ -86,7 +86,14 @@ def serve(
             f"the server needs the package '{error.name}'",
             remedy="install the extra: pip install 'monai-sfda[label]' -c constraints.txt",
         ) from error
-    given = {"bundles": bundles, "store": store, "models": models, "activation": activation, "device": device}
+    given = {
+        "bundles": bundles,
+        "store": store,
+        "models": models,
+        "activation": activation,
+        "device": device,
+        "score_every": score_every or None,
+    }
     settings = {name: str(value) for name, value in given.items() if value is not None}
     token, password = os.environ.get(PACS_TOKEN, ""), os.environ.get(PACS_PASSWORD, "")
     has_login = bool(pacs_user or token or pacs_ca)
@@ -105,7 +112,6 @@ def serve(
             tls_key=tls_key,
             behind_proxy=behind_proxy,
             login_hours=login_hours,
-            score_every=score_every,
             limits=Limits(
                 upload_mb=max_upload_mb,
                 session_gb=session_gb,

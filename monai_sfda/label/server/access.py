@@ -60,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     # segment and correct
     _rule("GET", "/info/", "user"),
     _rule("POST", "/infer/{}", "user"),
+    _rule("GET", "/sfda/uncertainty/{}", "user"),
     _rule("PUT", "/session/", "user"),
     _rule("GET DELETE", "/session/{}", "user"),
     _rule("POST", "/activelearning/{}", "user"),

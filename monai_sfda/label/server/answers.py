@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError, StoreError
 from monai_sfda.label.server.logs import event, trace_of
+from monai_sfda.label.studies.errors import PacsError, StillArrivingError, TakenError, UnknownImageError
 
 HEADER = "X-Request-ID"
 ANSWERED = "sfda_answered"
@@ -52,6 +53,10 @@ class TooLargeError(SfdaError):
 
 _STATUS: tuple[tuple[type[SfdaError], int], ...] = (
     (NotThereError, 404),
+    (UnknownImageError, 404),
+    (TakenError, 409),
+    (StillArrivingError, 503),
+    (PacsError, 502),
     (RefusedError, 403),
     (BusyError, 503),
     (TooLargeError, 413),
@@ -178,7 +183,7 @@ def _answer_own(scope: Scope, error: SfdaError) -> JSONResponse:
     _note(scope, status, error, logging.WARNING if status < 500 else logging.ERROR)
     where = error.where()
     detail = error.what if where is None else f"{error.what} in {where}"
-    headers = {"Retry-After": str(error.seconds)} if isinstance(error, BusyError) else {}
+    headers = {"Retry-After": str(getattr(error, "seconds", BusyError.seconds))} if status == 503 else {}
     return answer(scope, status, detail, remedy=error.remedy, headers=headers)
 
 
@@ -210,11 +215,5 @@ def _own_cause(error: BaseException) -> SfdaError | None:
 
 
 def _note(scope: Scope, status: int, error: Exception, level: int) -> None:
-    event(
-        "error",
-        level,
-        request_id=request_id_of(scope),
-        status=status,
-        error=type(error).__name__,
-        trace=trace_of(error),
-    )
+    more = {"trace": trace_of(error)} if status >= 500 else {}
+    event("error", level, request_id=request_id_of(scope), status=status, error=type(error).__name__, **more)

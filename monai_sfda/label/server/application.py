@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from monai_sfda import __version__
-from monai_sfda.label.server import datastore
+from monai_sfda.label.server import datastore, stock_app
 from monai_sfda.label.server.answers import install_handlers
 from monai_sfda.label.server.batch import Batches, batch_router
 from monai_sfda.label.server.config import ServerSettings
@@ -24,7 +24,6 @@ from monai_sfda.label.server.login import login_router
 from monai_sfda.label.server.logs import event
 from monai_sfda.label.server.proxy import Pacs, proxy_router
 from monai_sfda.label.server.sessions import BoundedSessions, sessions_router
-from monai_sfda.label.server.stock_app import in_threads
 from monai_sfda.label.server.tokens import Tokens
 from monai_sfda.label.server.users import UserFile
 from monai_sfda.label.server.viewer import pages_router
@@ -33,7 +32,6 @@ from monai_sfda.label.stock import prepare
 prepare()
 
 from monailabel.config import settings as stock_settings  # noqa: E402
-from monailabel.endpoints import activelearning, info  # noqa: E402
 from monailabel.interfaces.utils.app import apps  # noqa: E402
 
 _CLEAN_EVERY_S = 300.0
@@ -86,6 +84,7 @@ class Server:
     def _make_api(self, tokens: Tokens | None, log_file: Path | None) -> FastAPI:
         from monai_sfda.label.adaptation import routes as adaptation_routes
         from monai_sfda.label.next_study import routes as next_study_routes
+        from monai_sfda.label.segmentation import routes as segmentation_routes
 
         settings = self.settings
         api = FastAPI(
@@ -109,7 +108,8 @@ class Server:
             proxy_router(self.pacs),
             next_study_routes.router,
             adaptation_routes.router,
-            in_threads((info.router, activelearning.router)),
+            segmentation_routes.router,
+            stock_app.router,
         ):
             api.include_router(router)
         return api
@@ -117,7 +117,6 @@ class Server:
     @contextlib.asynccontextmanager
     async def _lifespan(self, api: FastAPI) -> AsyncIterator[None]:
         self.app.server_mode(True)
-        self.app.on_init_complete()
         cleaner = asyncio.create_task(self._clean())
         event(
             "started", version=__version__, models=len(self.app.models), users=self.settings.users is not None

@@ -65,7 +65,6 @@ class ServerSettings:
         tls_certificate, tls_key: PEM files; both or none.
         behind_proxy: address of the reverse proxy whose `X-Forwarded-For` and `-Proto` are believed.
         login_hours: life of a login.
-        score_every: minutes between two looks for studies to score; 0: never by itself.
         limits: see `Limits`.
     """
 
@@ -82,7 +81,6 @@ class ServerSettings:
     tls_key: Path | None = None
     behind_proxy: str | None = None
     login_hours: float = 8.0
-    score_every: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
     @property

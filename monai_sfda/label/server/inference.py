@@ -149,7 +149,7 @@ def _from_binary(app: Any, image: str | Path, drawn: Path) -> Path:
     from nibabel.loadsave import load
     from nibabel.nifti1 import Nifti1Image
 
-    reference: Any = load(image if isinstance(image, Path) else app.datastore().get_image(image))
+    reference: Any = load(image if isinstance(image, Path) else app.datastore().image_file(image))
     shape = tuple(int(count) for count in reference.shape[:3])
     voxels = np.fromfile(drawn, dtype=np.uint8)
     if voxels.size != int(np.prod(shape)):

@@ -15,9 +15,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from monai_sfda.errors import DataError, SfdaError
+from monai_sfda.errors import DataError
 from monai_sfda.label.server.answers import BusyError, NotThereError, RefusedError
 from monai_sfda.label.server.config import MEGABYTE, ServerSettings
+from monai_sfda.label.studies.errors import PacsError
 from monai_sfda.label.studies.open import Credentials
 
 _UID = r"[0-9]+(?:\.[0-9]+)*"
@@ -30,12 +31,6 @@ _ASKED = ("accept", "accept-encoding", "range", "if-none-match")
 _TOLD = ("content-type", "content-length", "content-encoding", "content-range", "etag")
 _LONGEST_QUERY = 4096
 _CALLS_PAUSE_S = 15.0
-
-
-class PacsError(SfdaError):
-    """The PACS does not answer, or not as it should."""
-
-    http_status = 502
 
 
 class PacsSilentError(PacsError):

@@ -1,17 +1,20 @@
-"""MONAI Label's application object in this process, and its endpoints as they are, but run in threads."""
+"""MONAI Label's application object in this process, and those of its endpoints that need a thread alone.
+
+MONAI Label writes its endpoints as coroutines that never wait: each holds up the whole server for as long as
+it works. Here they are plain functions, which FastAPI runs in threads.
+"""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Body, Depends
 
 from monai_sfda.label.server.answers import NotThereError
+from monai_sfda.label.server.roles import User, current_user
+
+router = APIRouter()
 
 
 def app_of() -> Any:
@@ -43,43 +46,19 @@ def media_type(path: Path) -> str:
     return str(get_mime_type(str(path)))
 
 
-def in_threads(routers: Iterable[APIRouter]) -> APIRouter:
-    """MONAI Label's endpoints, each in a thread.
-
-    They are written as coroutines that never wait, so that one of them would hold up the whole server for as
-    long as it works.
-    """
-    made = APIRouter()
-    for router in routers:
-        for route in router.routes:
-            if isinstance(route, APIRoute):
-                made.add_api_route(
-                    route.path,
-                    _threaded(route.endpoint),
-                    methods=sorted(route.methods or ()),
-                    summary=route.summary,
-                    tags=list(route.tags),
-                    include_in_schema=route.include_in_schema,
-                    deprecated=route.deprecated,
-                )
-    return made
+@router.get("/info/", tags=["App"], summary="What the app offers")
+def info() -> Any:
+    return app_of().info()
 
 
-def _threaded(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain function with an endpoint's signature; FastAPI runs plain functions in threads."""
-    if not inspect.iscoroutinefunction(endpoint):
-        return endpoint
+@router.post("/activelearning/{strategy}", tags=["ActiveLearning"], summary="Which study comes next")
+def next_sample(
+    strategy: str,
+    user: Annotated[User, Depends(current_user)],
+    params: Annotated[dict[str, Any] | None, Body()] = None,
+) -> Any:
+    from monailabel.endpoints.activelearning import sample
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        coroutine = endpoint(*args, **kwargs)
-        try:
-            coroutine.send(None)
-        except StopIteration as done:
-            return done.value
-        coroutine.close()
-        raise RuntimeError(f"{endpoint.__name__} waits for something")
-
-    functools.update_wrapper(run, endpoint)
-    del run.__wrapped__  # type: ignore[attr-defined]
-    run.__signature__ = inspect.signature(endpoint, eval_str=True)  # type: ignore[attr-defined]
-    return run
+    if strategy not in app_of()._strategies:
+        raise NotThereError(f"there is no strategy '{strategy[:80]}'", remedy="ask /info/ for the strategies")
+    return sample(strategy, {**(params or {}), "strategy": strategy}, user.name)

@@ -1,4 +1,4 @@
-"""3D Slicer's module as a test has it: `MONAILabelClient`, that module's own client, and what the panel sends."""
+"""3D Slicer's module in a test: `MONAILabelClient`, that module's own client, and what the panel sends."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class PhantomStudy:
         return generate_uid(entropy_srcs=parts)
 
 
-def write_series(image: Path, folder: Path, study: PhantomStudy, *, slice_axis: int = 2) -> list[Path]:
+def write_series(image: Path, folder: Path, study: PhantomStudy, *, across: int = 2) -> list[Path]:
     """A NIfTI scan as a DICOM series, on the same grid to the voxel.
 
     Values of CT are stored with an intercept of -1024, all values rounded. One index axis becomes the slices,
@@ -57,15 +57,18 @@ def write_series(image: Path, folder: Path, study: PhantomStudy, *, slice_axis: 
         image: (X, Y, Z) with orthogonal axes.
         folder: of the files, made.
         study: what the headers say.
-        slice_axis: index axis of the slices.
+        across: the body's axis that slices lie across: 0 for sagittal ones, 1 coronal, 2 axial. The index
+            axis that is nearest to it becomes that of the slices.
 
     Returns:
         The files in the order of the slice axis.
     """
     nifti = nibabel.nifti1.Nifti1Image.from_filename(image)
-    values = np.moveaxis(np.asarray(nifti.dataobj, dtype=np.float64), slice_axis, 2)
-    order = [axis for axis in (0, 1, 2) if axis != slice_axis] + [slice_axis, 3]
-    affine = (_TO_LPS @ nifti.affine)[:, order]
+    affine = _TO_LPS @ nifti.affine
+    directions = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    slices = int(directions[across].argmax())
+    values = np.moveaxis(np.asarray(nifti.dataobj, dtype=np.float64), slices, 2)
+    affine = affine[:, [*(axis for axis in (0, 1, 2) if axis != slices), slices, 3]]
     stored = np.clip(np.rint(values) - (_CT_INTERCEPT if study.modality == "CT" else 0), 0, 32767)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -85,7 +88,7 @@ def write_studies(
     modality: str,
     body_part: str,
     *,
-    slice_axis: int = 2,
+    across: int = 2,
     seed: str = "demo",
 ) -> list[Path]:
     """Every scan as a study of its own, every second one from another scanner; returns the folders."""
@@ -95,7 +98,7 @@ def write_studies(
             number, modality, body_part, model=f"Simulator {1 + (number - 1) % 2}", seed=seed
         )
         folders.append(out / f"study_{number:03d}")
-        write_series(image, folders[-1], study, slice_axis=slice_axis)
+        write_series(image, folders[-1], study, across=across)
     return folders
 
 

@@ -154,6 +154,9 @@ def test_sign_off_from_the_job_to_the_roll_back(client, site):
     assert (model["active"], [v["version"] for v in model["versions"]]) == (1, [2, 1])
     assert client.get("/sfda/models/abdomen/versions/2/report").status_code == 200
     assert client.get("/sfda/models/abdomen/versions/1/report").status_code == 404
+    shown = client.get("/sfda/models/abdomen/versions/2/before_after")
+    assert (shown.status_code, shown.text.count("<img")) == (200, 3)
+    assert client.get("/sfda/models/abdomen/versions/2/before_after/99.png").status_code == 404
     signed = client.post(
         "/sfda/models/abdomen/versions/2/activate", json={"reason": "better on three studies"}
     ).json()

@@ -112,6 +112,7 @@ def _draw(app: Any, found: Comparison, name: str, study: str, png: Path, numbers
             task.structures,
             pixel_size_mm=(pixel[0], pixel[1]),
             axis=axis,
+            window=task.target.intensity.window,
             row_titles=[f"slice {s + 1}" for s in slices],
         )
     write_atomically(png, content)

@@ -31,10 +31,10 @@ from monai_sfda.files import file_sha256, whole_file, write_json
 from monai_sfda.guard.reference_file import REFERENCE_FILE, find_reference, reference_file
 from monai_sfda.guard.verdict import ACCEPT, REJECT, UNSURE
 from monai_sfda.label.adaptation.tuning_data import FEWEST_HELD_OUT
+from monai_sfda.label.adaptation.tuning_report import write_tuning_report
 from monai_sfda.release import MANIFEST, package_versions
 from monai_sfda.workflow.bundle_folder import adapted_models, write_bundle
 from monai_sfda.workflow.error_line import install
-from monai_sfda.workflow.report import report_of_run
 from monai_sfda.workflow.run_folder import is_phantom, write_pictures
 
 METHOD, TITLE = "fine_tune", "Fine-tuning on corrected labels"
@@ -116,7 +116,7 @@ def finish(settings: Mapping[str, Any]) -> None:
     models = _models(bundle, out / "model.pt", _reference(weights, out))
     write_bundle(out / "bundle", bundle, configuration, models, method=METHOD)
     write_json(out / "adaptation.json", record)
-    report_of_run(out)
+    write_tuning_report(out / "report.html", record, pictures.pictures)
     logger.info("fine-tuned: %s", verdict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ class Slicer:
         """The image as a volume, as the panel's *Next Sample* loads it."""
         answer = self.send("GET", "/datastore/image", params={"image": image_id})
         assert answer.status_code == 200, answer.text
-        file = self.folder / f"image_{abs(hash(image_id))}.nii.gz"
+        name = re.search('filename="?([^";]+)', answer.headers["content-disposition"])
+        assert name is not None
+        file = self.folder / Path(name[1]).name
         file.write_bytes(answer.content)
         return file
 

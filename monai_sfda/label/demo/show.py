@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
-from contextlib import suppress
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -44,7 +43,7 @@ def run_demo(
         "[bold]monai_sfda app demo[/bold]: phantom studies, on this machine alone. Not for diagnosis."
     )
     out.mkdir(parents=True, exist_ok=True)
-    stop = _stopped_by_signals()
+    _interrupt_once()
     with exclusive(out, lambda: console.print("waiting: another demonstration uses this folder")):
         with announcing(console) as announce:
             prepared = prepare_demo(out, settings, bundles, announce)
@@ -52,17 +51,17 @@ def run_demo(
             console.status("starting Orthanc") as status,
             started_orthanc(out / "orthanc", port=_port(pacs_port)) as orthanc,
         ):
-            if not orthanc.series():
+            if orthanc.get("/statistics")["CountInstances"] < len(list(prepared.studies.rglob("*.dcm"))):
                 orthanc.store_folder(prepared.studies)
             status.update("starting the server (its libraries take half a minute)")
             options = ["--bundles", str(prepared.bundles)]
             with serving(orthanc.dicomweb, out / "home", options=options, port=_port(port)) as server:
                 status.stop()
                 _print_addresses(console, server, orthanc, prepared)
-                while not stop.wait(_LOOK_SECONDS):
+                while True:
+                    time.sleep(_LOOK_SECONDS)
                     server.process.check()
                     orthanc.process.check()
-                console.print("ending the server and Orthanc")
 
 
 def _print_addresses(console: Console, server: Server, orthanc: Orthanc, prepared: Prepared) -> None:
@@ -92,17 +91,14 @@ def _port(wanted: int) -> int:
     return wanted
 
 
-def _stopped_by_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set once everything runs; before that they interrupt what is done."""
-    stop = threading.Event()
+def _interrupt_once() -> None:
+    """SIGTERM ends the demonstration as Ctrl-C does; another one while it ends changes nothing."""
+    seen: list[int] = []
 
     def on_signal(number: int, frame: object) -> None:
-        if stop.is_set():
-            return
-        stop.set()
-        raise KeyboardInterrupt
+        seen.append(number)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(ValueError):  # not in the main thread: whoever called decides
-            signal.signal(number, on_signal)
-    return stop
+        signal.signal(number, on_signal)

@@ -160,8 +160,9 @@ def _on_grid(values: NDArray[Any], affine: NDArray[np.float64], scan: Scan) -> N
     if whole.shape == scan.shape and np.abs(moved - corners).max() < _SAME_GRID:
         return whole
     inside = ((moved[:, :3] > -0.5) & (moved[:, :3] < np.array(whole.shape) - 0.5)).any()
+    # grid-constant: a voxel of the rim may come out a rounding error beyond it
     on_grid: NDArray[np.uint16] = ndimage.affine_transform(
-        whole, to_label[:3, :3], to_label[:3, 3], output_shape=scan.shape, order=0, mode="constant"
+        whole, to_label[:3, :3], to_label[:3, 3], output_shape=scan.shape, order=0, mode="grid-constant"
     )
     if not inside and not on_grid.any():
         raise DataError("it lies elsewhere in space than the scan", remedy="send the scan's own label map")

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydicom.dataset import Dataset
+
 from monai_sfda.data.dicom import scan_headers, slice_grid
 from monai_sfda.data.writing import write_segmentation
 from monai_sfda.errors import SfdaError
@@ -28,6 +30,7 @@ from monai_sfda.label.studies.segment_objects import (
     referenced_series,
     segment_names,
 )
+from monai_sfda.label.studies.series import text_of
 
 if TYPE_CHECKING:
     from monai_sfda.label.studies.dicomweb import DicomwebDatastore
@@ -36,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 10.0
 _THREADS = 8
-_WANTED = ("ReferencedSeriesSequence", "SegmentSequence", "SOPClassUID")
+_WANTED = ("ReferencedSeriesSequence", "SegmentSequence", "SOPClassUID", "ContentDate", "ContentTime")
 
 
 class PacsSegmentations:
@@ -58,7 +61,7 @@ class PacsSegmentations:
 
     def adopt(self, image_id: str) -> None:
         """Takes over the newest label that the PACS holds of an image; nothing where it holds none."""
-        for known in sorted(self._usable(), key=lambda k: float(k.get("ts", 0)), reverse=True):
+        for known in sorted(self._usable(), key=lambda k: str(k.get("content", "")), reverse=True):
             if known["image"] == image_id:
                 try:
                     self._take_over(known)
@@ -118,16 +121,16 @@ class PacsSegmentations:
             chosen = choose_model(options, self.datastore.tasks) if usable else None
         except SfdaError as error:
             logger.warning("a segmentation in the PACS is left out: %s", error.what)
-            chosen, usable, header, instances = None, False, None, [""]
+            chosen, usable, header, instances = None, False, Dataset(), [""]
         self.records.update(
             uid,
             {
                 "usable": usable and chosen is not None,
-                "image": referenced_series(header) if header is not None else "",
+                "image": referenced_series(header),
                 "study": study,
                 "instance": instances[-1],
                 "model": chosen[0] if chosen else "",
-                "ts": time.time(),
+                "content": f"{text_of(header, 'ContentDate')} {text_of(header, 'ContentTime')}",
             },
         )
 

@@ -62,6 +62,7 @@ class SavedLabels:
         self.folder = folder
         self._lock = threading.RLock()
         self._known: dict[str, tuple[tuple[int, int], dict[str, list[SavedLabel]]]] = {}
+        self._files: dict[Path, tuple[tuple[int, int, int], SavedLabel]] = {}
 
     def tags(self) -> list[str]:
         """Tags that have been used."""
@@ -131,12 +132,27 @@ class SavedLabels:
                 return known[1]
             found: dict[str, list[SavedLabel]] = {}
             for path in folder.glob("*.json"):
-                label = _read(path, tag)
+                label = self._label_in(path, tag)
                 if label is not None:
                     found.setdefault(label.image_id, []).append(label)
             if time.time_ns() - status.st_mtime_ns > _TICK_NS:
                 self._known[tag] = stamp, found
             return found
+
+    def _label_in(self, path: Path, tag: str) -> SavedLabel | None:
+        """The label that an info file describes; its file is read again when it has changed."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        stamp = status.st_mtime_ns, status.st_size, status.st_ino
+        known = self._files.get(path)
+        if known is None or known[0] != stamp:
+            label = _read(path, tag)
+            if label is None:
+                return None
+            self._files[path] = known = stamp, label
+        return known[1] if known[1].file.is_file() else None
 
 
 def _read(path: Path, tag: str) -> SavedLabel | None:
@@ -146,7 +162,7 @@ def _read(path: Path, tag: str) -> SavedLabel | None:
     except (OSError, ValueError, KeyError, AttributeError):
         return None
     mask = path.with_name(path.name.removesuffix(".json") + ENDING)
-    return SavedLabel(image_id, tag, model, mask, info) if mask.is_file() else None
+    return SavedLabel(image_id, tag, model, mask, info)
 
 
 def _info_file(mask: Path) -> Path:

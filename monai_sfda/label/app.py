@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import re
 from collections.abc import Mapping
@@ -97,6 +98,8 @@ class SfdaApp(MONAILabelApp):
         # MONAI Label would start a process for each; the app scores in a thread of its own when asked to.
         self._auto_update_scoring = False
         next_study.start(self, score_every=self.settings.score_every)
+        self._closed = False
+        atexit.register(self.close)  # MONAI Label's own server does not tell an app that it ends
 
     def init_datastore(self) -> Datastore:
         """The studies, whatever holds them."""
@@ -209,7 +212,11 @@ class SfdaApp(MONAILabelApp):
         """Nothing: the ids, which MONAI Label logs here, may say who the patient is."""
 
     def close(self) -> None:
-        """Ends what runs: adaptations, scoring; takes the uncertainty maps away."""
+        """Ends what runs: adaptations, scoring; takes the uncertainty maps away. Only once."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
         self.jobs.close()
         next_study.close(self)
         self.maps.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -172,3 +173,32 @@ def test_a_task_of_several_channels_takes_them_along_the_fourth_axis(tmp_path):
 def test_a_scan_that_does_not_fit_is_refused(installed):
     with pytest.raises(DataError, match=r"voxels, the server takes 1000"):
         read_scan(next(iter(installed.scans.values())), ABDOMEN, most_voxels=1000)
+
+
+def test_threads_share_a_loaded_version(installed):
+    models = installed.models()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: models.load("abdomen"), range(4)))
+        assert all(one is found[0] for one in found)
+        scans = [found[0].read(path) for path in installed.scans.values()]
+        alone = [found[0].segment(scan) for scan in scans]
+        together = list(threads.map(found[0].segment, scans))
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one.prediction.classes, other.prediction.classes)
+        assert one.familiarity == other.familiarity
+
+
+def test_only_the_last_used_versions_stay_in_memory(installed):
+    models = Models(ModelStore(installed.store), device="cpu", cached=1)
+    first = models.load("abdomen", 1)
+    models.load("abdomen", 2)
+    again = models.load("abdomen", 1)
+    assert again is not first
+    assert again.sha256 == first.sha256
+
+
+def test_a_model_that_the_store_has_under_another_name_is_not_published_again(installed, tmp_path):
+    store = ModelStore(tmp_path / "store")
+    store.publish(installed.source_run, model="ours")
+    assert publish_bundles(installed.source_run, store) == []
+    assert store.models() == ["ours"]

@@ -43,7 +43,7 @@ def publish_bundles(bundles: Path, store: ModelStore) -> list[Version]:
     for folder, run in sorted(runs, key=lambda found: found[1].kind != SOURCE):
         try:
             name = model_name(run)
-            if _known(store, name, run):
+            if _known(store, run):
                 continue
             published.append(store.publish(folder, model=name))
             logger.info("published folder %s as version %d of '%s'", folder.name, published[-1].number, name)
@@ -78,11 +78,12 @@ def _may_hold_a_model(folder: Path) -> bool:
     )
 
 
-def _known(store: ModelStore, name: str, run: ModelRun) -> bool:
-    """Whether a version with these weights, made in this way, is in the store."""
-    if not (store.root / "store.json").is_file() or name not in store.models():
+def _known(store: ModelStore, run: ModelRun) -> bool:
+    """Whether a version with these weights, made in this way, is in the store, under whatever name."""
+    if not (store.root / "store.json").is_file():
         return False
     return any(
         version.manifest["model_sha256"] == run.about["model_sha256"] and version.kind == run.kind
+        for name in store.models()
         for version in store.versions(name)
     )

@@ -269,3 +269,14 @@ def test_damaged_records_do_not_keep_a_server_from_starting(site):
     again.delete(job.id)
     assert not (again.folder / job.id).exists()
     again.close()
+
+
+def test_a_jobs_process_gets_the_servers_environment_without_its_secrets(site, monkeypatch):
+    for name in ("MONAI_LABEL_DICOMWEB_PASSWORD", "PACS_TOKEN", "API_KEY", "MY_SECRET"):
+        monkeypatch.setenv(name, "hidden")
+    site.script = "print([n for n, v in os.environ.items() if v == 'hidden'], os.environ['PATH']); finish()"
+    jobs = site.jobs()
+    job = ended(jobs, jobs.submit("adapt", "abdomen", {}, "erwin").id)
+    assert job.status is Status.DONE
+    assert jobs.log(job.id).read_text().startswith("[] /")
+    jobs.close()

@@ -41,8 +41,10 @@ class Comparison:
 
 
 def compare(app: Any, name: str, number: int) -> Comparison:
-    """What a version is compared with: the active one, or for the active one what it would be rolled back to,
-    or else its parent.
+    """What a version is compared with, and on which studies.
+
+    With the active one; the active one with what it would be rolled back to, or else its parent. On studies
+    that the version was made from, where a job here made it, else on any of the modality.
 
     Raises:
         NotFoundError: when there is no other version.
@@ -59,7 +61,11 @@ def compare(app: Any, name: str, number: int) -> Comparison:
             )
         before = previous
     datastore = app.datastore()
-    fitting = [i for i in datastore.list_images() if fits(datastore.get_image_info(i), installed.task)]
+    there = datastore.list_images()
+    used = set(app.jobs.studies_of(name, number))
+    fitting = [i for i in there if i in used] or [
+        i for i in there if fits(datastore.get_image_info(i), installed.task)
+    ]
     return Comparison(before, after, tuple(fitting[k] for k in evenly_spaced(len(fitting), STUDIES)))
 
 

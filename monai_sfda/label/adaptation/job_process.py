@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import monai_sfda
+
 MARK = "MONAI_SFDA_JOB"
 _SECRET = re.compile(r"^MONAI_LABEL_|PASS|SECRET|TOKEN|CREDENTIAL|_KEY$|^AWS_|^AZURE_", re.IGNORECASE)
 _LOOK_EVERY_SECONDS = 0.1
@@ -44,7 +46,12 @@ class ProcessIdentity:
 def environment(job: str, **more: str) -> dict[str, str]:
     """The environment of a job: the server's without its secrets, with the mark."""
     kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
-    return kept | {MARK: job, "PYTHONUNBUFFERED": "1"} | more
+    paths = [str(Path(entry).absolute()) for entry in kept.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    home = Path(monai_sfda.__file__).absolute().parents[1]
+    if home.name not in ("site-packages", "dist-packages"):  # a checkout that was not installed
+        paths.append(str(home))
+    own = {MARK: job, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    return kept | own | more
 
 
 def start_process(command: Sequence[str], job: str, log: Path, folder: Path) -> subprocess.Popen[bytes]:

@@ -6,10 +6,8 @@ import contextlib
 import logging
 import os
 import shutil
-import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,14 @@ from monai_sfda.evaluation.privacy import withhold_locations
 from monai_sfda.label.adaptation import views
 from monai_sfda.label.adaptation.device_queues import AtWork, DeviceQueues
 from monai_sfda.label.adaptation.job_process import end_orphan
+from monai_sfda.label.adaptation.job_records import JobRecords
 from monai_sfda.label.adaptation.options import AUTO, read_options
 from monai_sfda.label.adaptation.private_data import Stopped
-from monai_sfda.label.adaptation.record import Job, Kind, NoSuchJobError, Status, new_id, now, write_job
+from monai_sfda.label.adaptation.record import Job, Kind, Status, new_id, now, write_job
 from monai_sfda.label.adaptation.recovery import claim_folder, interrupted_jobs, recorded_identity
 from monai_sfda.label.adaptation.work import (
     GRACE_SECONDS,
-    LOG,
     OPTIONS,
-    PRIVATE,
     Workplace,
     plan,
     read_request,
@@ -37,11 +34,11 @@ from monai_sfda.label.adaptation.work import (
 from monai_sfda.workflow.configuration import check_device
 
 logger = logging.getLogger(__name__)
-MOST_WAITING = 20
+MOST_WAITING, LEAST_FREE_BYTES = 20, 512 << 20
 SHUT_DOWN = "the server was shut down"
 
 
-class Jobs:
+class Jobs(JobRecords):
     """Adaptations and fine-tunings of a server, in one folder.
 
     One process owns the folder; a second one on it sees the records and starts nothing. What a server that
@@ -64,15 +61,13 @@ class Jobs:
         activation: str = "manual",
         device: str | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self._claim = claim_folder(Path(folder))
+        super().__init__(Path(folder))
         self.models = models
         self.datastore = datastore
         self.activation = activation
         self.device = device or getattr(models, "device", "cpu")
-        self._lock = threading.RLock()
         self._queues = DeviceQueues(self._run)
-        self._claim = claim_folder(self.folder)
-        self._records: dict[str, Job] = {job.id: job for job in views.read_jobs(self.folder)}
         if self._claim is not None:
             for job in interrupted_jobs(self._records.values()):
                 end_orphan(recorded_identity(self._private(job.id)), job.id, GRACE_SECONDS)
@@ -108,7 +103,7 @@ class Jobs:
         parsed = read_options(OPTIONS[kind], options)
         device = self._canonical(parsed.device)
         planned = plan(kind, model, parsed, self.models, self.datastore())
-        selection = planned.pop("selection")
+        parsed, selection = planned.pop("options"), planned.pop("selection")
         job = Job(
             new_id(),
             kind,
@@ -134,33 +129,14 @@ class Jobs:
         parsed = read_options(OPTIONS[kind], options)
         planned = plan(kind, model, parsed, self.models, self.datastore())
         planned.pop("selection")
-        return planned | {"notes": list(planned["notes"]), "device": self._canonical(parsed.device)}
-
-    def job(self, identifier: str) -> Job:
-        """One job; a `NoSuchJobError` for an unknown id."""
-        with self._lock:
-            if identifier not in self._records:
-                raise NoSuchJobError("there is no such job", remedy="use an id that /sfda/jobs lists")
-            return self._records[identifier]
-
-    def jobs(self) -> list[Job]:
-        """All jobs, oldest first."""
-        with self._lock:
-            return sorted(self._records.values(), key=lambda job: (job.submitted_at, job.id))
+        understood = {"options": planned["options"].public(), "device": self._canonical(parsed.device)}
+        return planned | understood | {"notes": list(planned["notes"])}
 
     def running(self) -> list[Job]:
         """Those that are being worked on, and then those that wait."""
         found = dict.fromkeys((*self._queues.at_work(), *self._queues.waiting()))
         with self._lock:
             return [self._records[identifier] for identifier in found]
-
-    def log(self, identifier: str) -> Path:
-        """The private log of a job, for the administrator's eyes."""
-        return self._private(self.job(identifier).id) / LOG
-
-    def run_folder(self, identifier: str) -> Path:
-        """Where a job's run lies; not all of it is for everybody."""
-        return self._private(self.job(identifier).id) / "run"
 
     def status(self, identifier: str | None = None) -> dict[str, Any] | None:
         """A job as `/train/` answers: MONAI Label's keys and our own; by default the running or the last."""
@@ -169,13 +145,6 @@ class Jobs:
         now_running, there = self.running(), self.jobs()
         chosen = now_running[0] if now_running else there[-1] if there else None
         return None if chosen is None else views.as_task(chosen, self.folder)
-
-    def progress(self, model: str, kind: Kind | str) -> dict[str, Any]:
-        """What the clients' progress bars read, of the running or last job of a model; empty for none."""
-        mine = [job for job in self.jobs() if job.model == model and job.kind == Kind(kind)]
-        at_work = [job for job in mine if job.status is Status.RUNNING]
-        chosen = (at_work or mine)[-1:]
-        return views.stats(chosen[0], self.folder) if chosen else {}
 
     def stop(self, identifier: str | None = None, *, by: str, wait: float = GRACE_SECONDS + 5) -> Job | None:
         """Ends a job: one that waits leaves the queue, one that runs is interrupted with all it started.
@@ -229,22 +198,6 @@ class Jobs:
         self._queues.put(job.device, identifier)
         return job
 
-    def remark(self, identifier: str, text: str) -> Job:
-        """Adds a sentence to a job's notes."""
-        return self._change(identifier, notes=(*self.job(identifier).notes, text))
-
-    def delete(self, identifier: str) -> None:
-        """Removes a job that has ended, with all it wrote; its version in the store stays.
-
-        Raises:
-            SettingError: while it is waiting or running.
-        """
-        with self._lock:
-            if not self.job(identifier).status.is_over:
-                raise SettingError("the job has not ended", remedy="stop it first")
-            del self._records[identifier]
-        shutil.rmtree(self.folder / identifier, ignore_errors=True)
-
     def close(self, grace: float = GRACE_SECONDS) -> None:
         """Ends all jobs; the records say that the server was shut down. Returns when nothing is left."""
         if not self._queues.closed:
@@ -262,6 +215,8 @@ class Jobs:
             )
         if len(self._queues.waiting()) >= MOST_WAITING:
             raise SettingError(f"{MOST_WAITING} jobs are waiting", remedy="wait for some, or stop them")
+        if shutil.disk_usage(self.folder).free < LEAST_FREE_BYTES:
+            raise OutputError("the disk is nearly full", remedy="make room on the server before a job starts")
 
     def _run(self, identifier: str, running: AtWork) -> None:
         job = self.job(identifier)
@@ -292,19 +247,6 @@ class Jobs:
             change = {"status": Status.ERROR, "reason": views.fault(error)}
         job = self._change(identifier, **{"ended_at": now(), **change})
         logger.info("job %s ended: %s", identifier, job.status.value)
-
-    def _change(self, identifier: str, **entries: Any) -> Job:
-        """Changes a record in memory and on disk; a full disk keeps the old file and is logged."""
-        with self._lock:
-            job = self._records[identifier] = replace(self._records[identifier], **entries)
-            try:
-                write_job(self.folder / identifier, job)
-            except OutputError as error:
-                logger.error("the record of job %s: %s", identifier, error.what)
-            return job
-
-    def _private(self, identifier: str) -> Path:
-        return self.folder / identifier / PRIVATE
 
     def _canonical(self, device: str) -> str:
         """The device by its full name, so that `cuda` and `cuda:0` wait for each other.

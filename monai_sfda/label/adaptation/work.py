@@ -12,7 +12,7 @@ from typing import Any
 from monai_sfda.errors import OutputError, SfdaError
 from monai_sfda.files import write_json
 from monai_sfda.label.adaptation.job_process import end_process, identity_of, start_process
-from monai_sfda.label.adaptation.options import AdaptOptions, FineTuneOptions, JobOptions
+from monai_sfda.label.adaptation.options import AdaptOptions, FineTuneOptions, JobOptions, default_method
 from monai_sfda.label.adaptation.outcome import publish_outcome, read_outcome
 from monai_sfda.label.adaptation.private_data import (
     DATALIST,
@@ -91,7 +91,8 @@ def plan(kind: Kind, model: str, options: JobOptions, models: Any, datastore: An
     """What a job would do, before it starts: the entries of its record that are known already.
 
     Returns:
-        `parent`, `total_epochs`, `studies`, `subjects`, `notes`, and `selection`, which is private.
+        `parent`, `total_epochs`, `studies`, `subjects`, `notes`; the `options` with the bundle's own method
+        where none was asked for, and the `selection`, which is private.
 
     Raises:
         SettingError: when no studies can be used.
@@ -102,6 +103,8 @@ def plan(kind: Kind, model: str, options: JobOptions, models: Any, datastore: An
     if isinstance(options, AdaptOptions):
         found = select_unlabelled(datastore, model, installed.task, options)
         parent = source_of(installed.store, active)
+        method = options.method or default_method(parent.bundle)
+        options = options.model_copy(update={"method": method})
         epochs = epochs_of_adaptation(parent.bundle, options)
         limit = guards_limit(found.number_of_subjects)
     else:
@@ -115,6 +118,7 @@ def plan(kind: Kind, model: str, options: JobOptions, models: Any, datastore: An
         "studies": len(found.studies),
         "subjects": found.number_of_subjects,
         "notes": tuple(notes),
+        "options": options,
         "selection": found,
     }
 

@@ -135,6 +135,8 @@ class Server:
             await asyncio.sleep(_CLEAN_EVERY_S)
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(self.app.sessions().remove_expired)
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(self.app.datastore().refresh)
 
 
 def load_app(settings: ServerSettings) -> Any:

@@ -179,7 +179,7 @@ def _answer(app: Any, request: Mapping[str, Any], result: Mapping[str, Any], out
             raise SettingError(
                 "DICOM SEG needs a scan of the datastore", remedy="name it by image, or take output=image"
             )
-        made = Path(app.datastore().dicom_seg(request["image"], path, {**found, **request}))
+        made = Path(app.datastore().dicom_seg(request["image"], path, {**request, **found}))
         if own:
             _remove(path)
         return FileResponse(

@@ -115,6 +115,9 @@ class Pacs:
                 raise NotThereError("the PACS has no such thing", remedy="look at the study list again")
             said = "refuses the server's login" if status in (401, 403) else f"answers with status {status}"
             raise PacsError(f"the PACS {said}", remedy=_TELL)
+        if int(reply.headers.get("content-length") or 0) > self.limits.proxy_mb * MEGABYTE:
+            await reply.aclose()
+            raise PacsError("the PACS sends too much at once", remedy=_TELL)
         headers = {name: reply.headers[name] for name in _TOLD if name in reply.headers}
         headers["Cache-Control"] = "private, no-cache"
         return StreamingResponse(

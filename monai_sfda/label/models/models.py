@@ -124,10 +124,6 @@ class Models(Mapping[str, InstalledModel]):
                     self._loaded.popitem(last=False)
         return loaded
 
-    def refresh(self) -> None:
-        """Looks again which models the store holds; models that are served stay as they are."""
-        self._installed = self._find(None) | self._installed
-
     def _find(self, names: list[str] | None) -> dict[str, InstalledModel]:
         there = self.store.models() if (self.store.root / "store.json").is_file() else []
         for name in names or ():

@@ -55,6 +55,7 @@ class Server:
         self.pacs = Pacs(settings) if settings.is_pacs else None
         self.app = load_app(settings)
         self.turns = Turns(settings.limits.inferences)
+        self.health = Health(settings, self.turns)
         self.batches = Batches()
         self.api = self._make_api(tokens, log_file)
         gate = Gate(self.api, settings=settings, tokens=tokens)
@@ -71,6 +72,8 @@ class Server:
     def close(self) -> None:
         """Ends jobs, scoring and batches; may be called again."""
         patience = self.settings.limits.shutdown_s
+        self.turns.close()
+        self.health.close()
         for name, end in (
             ("jobs", lambda: self.app.jobs.close(grace=patience)),
             ("batches", lambda: self.batches.close(patience / 4)),
@@ -98,7 +101,7 @@ class Server:
         )
         install_handlers(api)
         for router in (
-            health_router(Health(settings, self.turns)),
+            health_router(self.health),
             login_router(tokens, is_tls=settings.is_tls),
             pages_router(settings, log_file=log_file),
             inference_router(self.turns),

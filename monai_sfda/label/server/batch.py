@@ -33,12 +33,12 @@ class BatchOptions(Options):
 
     Attributes:
         save_label: whether the segmentations are saved.
-        label_tag: under which tag.
+        label_tag: under which tag; only people save labels as final.
         max_batch_size: at most so many studies; 0: all.
     """
 
     save_label: Flag = True
-    label_tag: Literal["original", "final"] = "original"
+    label_tag: Literal["original"] = "original"
     max_batch_size: int = Field(default=0, ge=0, le=1_000_000)
 
 

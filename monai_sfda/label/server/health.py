@@ -36,6 +36,10 @@ class Health:
         self._looked_at = -_KEPT_S
         self._found: dict[str, Any] = {}
 
+    def close(self) -> None:
+        """Takes no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     async def look(self) -> dict[str, Any]:
         """Each check's `ok` with numbers."""
         async with self._lock:

@@ -35,6 +35,10 @@ SERVERS_OWN = frozenset(
 """Keys of an inference that only the server sets; a client's are dropped."""
 
 
+NOT_CORRECTED = "original"
+"""Tag of a model's own segmentation; only people save labels as final."""
+
+
 class Output(str, Enum):
     """What the client wants back."""
 
@@ -54,6 +58,7 @@ class Turns:
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
+        self.threads = ThreadPoolExecutor(most, thread_name_prefix="infer")
 
     def enter(self) -> None:
         """Takes a place.
@@ -69,11 +74,14 @@ class Turns:
         """Gives the place back."""
         self.taken -= 1
 
+    def close(self) -> None:
+        """Takes no more; what runs goes on."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
 
 def inference_router(turns: Turns) -> APIRouter:
     """The endpoint of inference."""
     router = APIRouter(prefix="/infer", tags=["Infer"])
-    threads = ThreadPoolExecutor(turns.most, thread_name_prefix="infer")
 
     @router.post("/{model}", summary="Segment a scan, or correct a segmentation")
     async def infer(
@@ -88,7 +96,7 @@ def inference_router(turns: Turns) -> APIRouter:
     ) -> Any:
         turns.enter()
         work = asyncio.get_running_loop().run_in_executor(
-            threads, run_inference, model, user, image, session_id, params, file, label, output
+            turns.threads, run_inference, model, user, image, session_id, params, file, label, output
         )
         work.add_done_callback(lambda done: turns.leave())
         return await asyncio.shield(work)
@@ -117,7 +125,8 @@ def run_inference(
         raise NotThereError(f"there is no model '{model[:80]}'", remedy="ask /info/ for the models")
     given = parse_json(params, "params")
     request = {key: value for key, value in given.items() if key not in SERVERS_OWN}
-    request.update(model=model, user=user.name, save_label=as_bool(given.get("save_label")))
+    save = as_bool(given.get("save_label"))
+    request.update(model=model, user=user.name, save_label=save, label_tag=NOT_CORRECTED)
     with ExitStack() as stack:
         scan = stack.enter_context(received(file))
         drawn = stack.enter_context(received(label))
@@ -145,6 +154,11 @@ def _from_binary(app: Any, image: str | Path, drawn: Path) -> Path:
     Raises:
         DataError: when there are not as many voxels as the scan has.
     """
+    if isinstance(image, Path) and not image.name.endswith((".nii", ".nii.gz")):
+        raise SettingError(
+            "scribbles without a header need a scan in NIfTI",
+            remedy="send them as NIfTI, or name the scan by image",
+        )
     import numpy as np
     from nibabel.loadsave import load
     from nibabel.nifti1 import Nifti1Image

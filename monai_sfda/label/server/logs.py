@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,10 +46,7 @@ def set_up_logs(folder: Path, *, level: str = "INFO") -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "server.jsonl"
-    os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
-    written = logging.handlers.RotatingFileHandler(
-        file, maxBytes=LOG_MEGABYTES * 2**20, backupCount=LOG_FILES, encoding="utf-8"
-    )
+    written = _PrivateFiles(file, maxBytes=LOG_MEGABYTES * 2**20, backupCount=LOG_FILES, encoding="utf-8")
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -69,6 +67,15 @@ def set_up_logs(folder: Path, *, level: str = "INFO") -> Path:
 def event(name: str, level: int = logging.INFO, **fields: Any) -> None:
     """Logs that something happened, with numbers, roles, names of users, models or classes."""
     _log.log(level, name, extra={_FIELDS: fields})
+
+
+class _PrivateFiles(logging.handlers.RotatingFileHandler):
+    """Files that only their owner reads."""
+
+    def _open(self) -> TextIOWrapper:
+        stream = super()._open()
+        os.chmod(self.baseFilename, 0o600)  # noqa: PTH101
+        return stream
 
 
 class JsonLines(logging.Formatter):

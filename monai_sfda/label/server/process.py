@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -17,6 +18,7 @@ from monai_sfda.label.server.config import ServerSettings
 from monai_sfda.label.server.logs import event, set_up_logs
 
 _LEFT_S = 5.0
+_CONNECTIONS = 1000
 
 
 def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
@@ -33,7 +35,7 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
         SfdaError: when something that is needed cannot be used; nothing is left running.
     """
     settings.check()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_file = set_up_logs(settings.home / "logs")
     faulthandler.enable()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,6 +57,7 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
             timeout_keep_alive=75,
+            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=int(settings.limits.shutdown_s),
             h11_max_incomplete_event_size=64 * 1024,
             ws="none",
@@ -80,9 +83,10 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _leave_threads(status: int) -> None:
     """Ends the process although a computation may still run in a thread, which Python would wait for."""
+    until = time.monotonic() + _LEFT_S
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(_LEFT_S)
+            thread.join(max(0.0, until - time.monotonic()))
     left = [
         thread
         for thread in threading.enumerate()

@@ -158,6 +158,14 @@ def forget_scans(folder: Path) -> None:
     shutil.rmtree(folder / SCANS, ignore_errors=True)
 
 
+def forget_weights(folder: Path) -> None:
+    """Removes the weights of a run whose version in the store holds them; record, report and log stay."""
+    for name in ("run/bundle", "run/candidates", "trained/release", "trained/bundle"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("run/model.pt", "run/adapted.pt"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def _any_file(stored: Path) -> Path:
     return next((p for p in stored.rglob("*") if p.is_file()), stored) if stored.is_dir() else stored
 

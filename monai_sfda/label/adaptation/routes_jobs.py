@@ -18,14 +18,14 @@ Adapting = Annotated[User, Depends(require("adapter"))]
 Approving = Annotated[User, Depends(require("approver"))]
 Administering = Annotated[User, Depends(require("admin"))]
 Given = Annotated[dict[str, Any] | None, Body()]
-_LOG_BYTES = 1 << 20
+_LOG_BYTES, _MOST_JOBS = 1 << 20, 200
 
 
 @router.get("", summary="All jobs, the newest first")
 def jobs(request: Request, user: Looking) -> Any:
-    """As MONAI Label's tasks, with the record and the progress of each."""
+    """As MONAI Label's tasks, with the record and the progress of each; the newest few hundred."""
     found = app_of(request).jobs
-    return [found.status(job.id) for job in reversed(found.jobs())]
+    return [found.status(job.id) for job in found.jobs()[: -_MOST_JOBS - 1 : -1]]
 
 
 @router.post("", summary="Put a job into the queue")

@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_sfda.errors import OutputError, SfdaError
 from monai_sfda.files import write_json
+from monai_sfda.guard.verdict import ACCEPT
 from monai_sfda.label.adaptation.job_process import end_process, identity_of, start_process
 from monai_sfda.label.adaptation.options import AdaptOptions, FineTuneOptions, JobOptions, default_method
 from monai_sfda.label.adaptation.outcome import publish_outcome, read_outcome
@@ -19,6 +20,7 @@ from monai_sfda.label.adaptation.private_data import (
     SCANS,
     Stopped,
     forget_scans,
+    forget_weights,
     gather_scans,
     subject_numbers,
     write_datalist,
@@ -160,6 +162,8 @@ def work(place: Workplace) -> None:
         activated=activated,
     )
     forget_scans(place.private)
+    if place.job.kind is Kind.FINE_TUNE or outcome.verdict == ACCEPT:
+        forget_weights(place.private)
 
 
 def prepare(place: Workplace) -> list[Step]:

@@ -118,15 +118,25 @@ def test_times_of_acquisition_go_before_those_of_arrival_where_all_are_known(app
     day = datetime(2020, 1, 1)
     times = {image_id: day + timedelta(days=40 - n) for n, image_id in enumerate(ids)}
     app.studies.acquired_at = times.get
-    by, chosen, before = in_time(app.studies, ids, None, None)
+    infos = app.studies.infos
+    by, chosen, before = in_time(app.studies, ids, infos, None, None)
     assert (by, chosen, before) == ("acquired", ids[::-1], 0)
-    assert in_time(app.studies, ids, "arrived", None)[1] == ids
+    assert in_time(app.studies, ids, infos, "arrived", None)[1] == ids
     since = (day + timedelta(days=31)).astimezone(timezone.utc)
-    assert in_time(app.studies, ids, "acquired", since)[1:] == (ids[9::-1], 30)
+    assert in_time(app.studies, ids, infos, "acquired", since)[1:] == (ids[9::-1], 30)
     times.pop(ids[3])
     other = Studies(40, 0)
     other.acquired_at = times.get
-    assert in_time(other, ids, None, None)[0] == "arrived"
+    assert in_time(other, ids, infos, None, None)[0] == "arrived"
+
+
+def test_studies_of_another_modality_are_none_of_the_models(app):
+    score_all(app, strange_from=25)
+    for image_id in app.studies.list_images()[25:]:
+        app.studies.infos[image_id]["Modality"] = "MR"
+    found = drift(app)
+    assert (found["studies"], found["tested"], found["drift"]["detected"]) == (25, 25, False)
+    assert scores_of_model(app.models["abdomen"], app.studies)["other_modality"] == 15
 
 
 def test_what_could_not_be_scored_is_counted_with_its_reason(app):

@@ -141,6 +141,13 @@ def test_people_who_ask_at_once_get_different_studies(app, name):
     assert sorted(given) == app.ids()
 
 
+@pytest.mark.parametrize("strategy", ["domain_shift", "uncertainty", "random"])
+def test_studies_of_another_modality_are_left_out(app, strategy):
+    for image_id in app.ids()[1:]:
+        app.datastore().update_image_info(image_id, {"Modality": "MR"})
+    assert {ask(app, strategy, seed=seed)["id"] for seed in range(5)} == {app.ids()[0]}
+
+
 def test_a_score_of_another_version_counts_as_none(app):
     first, second, *_ = app.ids()
     put_shift(app, first, intensity=1.0)

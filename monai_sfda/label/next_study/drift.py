@@ -16,7 +16,7 @@ from monai_sfda.guard.drift import DriftTest
 from monai_sfda.guard.reference_file import find_reference
 from monai_sfda.label.models import InstalledModel
 from monai_sfda.label.models.installed import DOMAIN
-from monai_sfda.label.next_study.scores import Datastore, Score, read_score
+from monai_sfda.label.next_study.scores import Datastore, Score, fits, read_score
 from monai_sfda.label.next_study.times import ORDERS, in_time
 from monai_sfda.store import Version
 from monai_sfda.store.active import Active
@@ -26,10 +26,16 @@ from monai_sfda.workflow.shift import drift_of
 ACTIVATION, EVER = "activation", "ever"
 INTENDED_USE = "research; not for diagnosis"
 _MOST_CACHED = 64
+Infos = Mapping[str, Mapping[str, Any]]
 
 
 def drift_of_model(
-    installed: InstalledModel, datastore: Datastore, *, order: str | None = None, since: str = ACTIVATION
+    installed: InstalledModel,
+    datastore: Datastore,
+    *,
+    order: str | None = None,
+    since: str = ACTIVATION,
+    infos: Infos | None = None,
 ) -> dict[str, Any]:
     """The drift of a model's studies, as `/sfda/drift` answers it.
 
@@ -38,18 +44,22 @@ def drift_of_model(
         datastore: of the app.
         order: `acquired` or `arrived`; None: by acquisition where it is known of all, else by arrival.
         since: `activation`: studies from before the version became active are left out; `ever`: none are.
+        infos: what the datastore knows of its images; None: it is asked.
 
     Returns:
         Numbers of studies, the tests, and under `scans` the place, score and verdict of each one that was
         tested. `drift` is None where no drift can be told, and `words` say why.
     """
     active = installed.active()
+    infos = infos_of(datastore) if infos is None else infos
     scores = {
-        i: _current(datastore.get_image_info(i), installed.name, active) for i in datastore.list_images()
+        i: _current(info, installed.name, active)
+        for i, info in infos.items()
+        if fits(info, installed.modality)
     }
     known = {i: s for i, s in scores.items() if s is not None and s.shift is not None}
     start = None if since == EVER else _activated_at(installed)
-    by, chosen, before = in_time(datastore, list(known), order, start)
+    by, chosen, before = in_time(datastore, list(known), infos, order, start)
     scans = [
         {"place": place, "score": known[i].shift, "verdict": known[i].verdict}
         for place, i in enumerate(chosen, start=1)
@@ -85,7 +95,8 @@ def scores_of_model(installed: InstalledModel, datastore: Datastore) -> dict[str
         datastore: of the app.
     """
     active = installed.active()
-    infos = [datastore.get_image_info(i) for i in datastore.list_images()]
+    everything = infos_of(datastore).values()
+    infos = [info for info in everything if fits(info, installed.modality)]
     scores = dict(enumerate(_current(info, installed.name, active) for info in infos))
     stale = sum(
         scores[i] is None and read_score(info, installed.name) is not None for i, info in enumerate(infos)
@@ -95,6 +106,7 @@ def scores_of_model(installed: InstalledModel, datastore: Datastore) -> dict[str
         "model": installed.name,
         "version": active.number,
         "studies": len(infos),
+        "other_modality": len(everything) - len(infos),
         **_numbers(scores),
         "stale": stale,
         "verdicts": dict(Counter(s.verdict for s in found if s.verdict is not None)),
@@ -109,12 +121,18 @@ def summary(app: Any) -> dict[str, Any]:
     """See `monai_sfda.label.next_study.summary_of`."""
     keys = ("version", "studies", "scored", "unscored", "failed", "tested", "words")
     found = {}
+    infos = infos_of(app.datastore())
     for name in app.models:
-        one = drift_of_model(app.models[name], app.datastore())
+        one = drift_of_model(app.models[name], app.datastore(), infos=infos)
         found[name] = {key: one[key] for key in keys}
         found[name]["drift"] = None if one["drift"] is None else one["drift"]["detected"]
         found[name]["verdicts"] = one["verdicts"]
     return found
+
+
+def infos_of(datastore: Datastore) -> dict[str, dict[str, Any]]:
+    """What a datastore knows of each of its images."""
+    return {i: datastore.get_image_info(i) for i in datastore.list_images()}
 
 
 def _current(info: Mapping[str, Any], model: str, active: Version) -> Score | None:

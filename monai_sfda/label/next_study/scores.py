@@ -99,6 +99,16 @@ def now_utc() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def fits(info: Mapping[str, Any], modality: str) -> bool:
+    """Whether an image is of a model's modality, or does not say which it is of.
+
+    Args:
+        info: of the image.
+        modality: that the model takes, `MR` or `CT`.
+    """
+    return info.get("Modality") in (None, "", modality)
+
+
 def read_score(info: Mapping[str, Any], model: str) -> Score | None:
     """The entry of a model in an image's information; None for none, or one that cannot be read.
 

@@ -18,7 +18,15 @@ from monai_sfda.errors import DataError, SfdaError
 from monai_sfda.label.models import LoadedModel, Models
 from monai_sfda.label.next_study.measure import StoppedError, measure
 from monai_sfda.label.next_study.options import ScoringOptions
-from monai_sfda.label.next_study.scores import Datastore, Score, now_utc, read_score, score_of, write_score
+from monai_sfda.label.next_study.scores import (
+    Datastore,
+    Score,
+    fits,
+    now_utc,
+    read_score,
+    score_of,
+    write_score,
+)
 from monai_sfda.label.stock import prepare
 from monai_sfda.label.studies.scanners import unlabelled_images
 from monai_sfda.label.values import read_options
@@ -130,12 +138,21 @@ def unscored(
         datastore: of the app.
         options: which studies are meant.
     """
-    active = models[model].active()
+    installed = models[model]
+    active = installed.active()
     meant = (
         unlabelled_images(datastore, model) if options.studies == "unlabelled" else datastore.list_images()
     )
-    open_ = [i for i in meant if options.rescore or not _is_scored(datastore, i, model, active)]
-    return open_[: options.most], len(meant) - len(open_)
+    open_, skipped = [], 0
+    for image_id in meant:
+        info = datastore.get_image_info(image_id)
+        if not fits(info, installed.modality):
+            continue
+        if not options.rescore and _is_scored(info, model, active):
+            skipped += 1
+        else:
+            open_.append(image_id)
+    return open_[: options.most], skipped
 
 
 def score_studies(
@@ -205,8 +222,8 @@ def score_scan(loaded: LoadedModel, place: Path, stopped: Callable[[], bool] = l
     return score_of(familiarity, uncertainty, version=version, sha256=sha256)
 
 
-def _is_scored(datastore: Datastore, image_id: str, model: str, active: Version) -> bool:
-    score = read_score(datastore.get_image_info(image_id), model)
+def _is_scored(info: Mapping[str, Any], model: str, active: Version) -> bool:
+    score = read_score(info, model)
     return (
         score is not None and score.is_of(active.number, active.manifest["model_sha256"]) and score.is_whole
     )

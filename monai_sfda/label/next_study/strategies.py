@@ -1,8 +1,9 @@
 """The strategies of `/activelearning`: which study somebody should label or correct next.
 
-All of them leave out labelled studies, and go round: a study that somebody was given within the last day
-comes again only when every other one was, so that two people who ask at once get two. They look at what is
-written in the datastore and never at a scan, so that they answer at once. Equals are chosen between by lot.
+All of them leave out labelled studies and those of another modality, and go round: a study that somebody was
+given within the last day comes again only when every other one was, so that two people who ask at once
+get two. They look at what is written in the datastore and never at a scan, so that they answer at once. Equals
+are chosen between by lot.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from monai_sfda.errors import SfdaError
 from monai_sfda.label.next_study.options import StrategyOptions, chosen_model
 from monai_sfda.label.next_study.ranking import novelties
-from monai_sfda.label.next_study.scores import Datastore, Score, read_score
+from monai_sfda.label.next_study.scores import Datastore, Score, fits, read_score
 from monai_sfda.label.stock import prepare
 from monai_sfda.label.studies.scanners import unlabelled_images
 from monai_sfda.label.values import read_options
@@ -122,12 +123,15 @@ class NextStudy(Strategy):
         """
 
     def _studies(self, model: str, datastore: Datastore) -> list[Study]:
-        active = self._app.models[model].active()
+        installed = self._app.models[model]
+        active = installed.active()
         sha256 = active.manifest["model_sha256"]
         unlabelled = set(unlabelled_images(datastore, model))
         found = []
         for image_id in sorted(datastore.list_images()):
             info = datastore.get_image_info(image_id)
+            if not fits(info, installed.modality):
+                continue
             score = read_score(info, model)
             if score is not None and not score.is_of(active.number, sha256):
                 score = None

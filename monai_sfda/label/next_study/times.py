@@ -16,13 +16,18 @@ ORDERS = {
 
 
 def in_time(
-    datastore: Datastore, image_ids: Sequence[str], order: str | None, since: datetime | None
+    datastore: Datastore,
+    image_ids: Sequence[str],
+    infos: Mapping[str, Mapping[str, Any]],
+    order: str | None,
+    since: datetime | None,
 ) -> tuple[str, list[str], int]:
     """Images in their order in time.
 
     Args:
         datastore: of the images.
         image_ids: which.
+        infos: what the datastore knows of them.
         order: `acquired` or `arrived`; None: by acquisition where it is known of all, else by arrival.
         since: images before are left out; None: none are. Times of acquisition are local ones.
 
@@ -36,8 +41,7 @@ def in_time(
         times = {i: time.astimezone() for i, time in known if time is not None}
     if order == ARRIVED or (order is None and len(times) < len(image_ids)):
         by = ARRIVED
-        infos = ((i, arrived(datastore.get_image_info(i))) for i in image_ids)
-        times = {i: time for i, time in infos if time is not None}
+        times = {i: time for i in image_ids if (time := arrived(infos[i])) is not None}
     earliest = datetime.min.replace(tzinfo=timezone.utc)
     ordered = sorted(image_ids, key=lambda i: (times.get(i, earliest), i))
     chosen = ordered if since is None else [i for i in ordered if i in times and times[i] >= since]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import monai_sfda
-from monai_sfda.errors import SettingError, nearest
+from monai_sfda.errors import SettingError, SfdaError, nearest
 from monai_sfda.label import adaptation, correction, next_study
 from monai_sfda.label.adaptation.jobs import Jobs
 from monai_sfda.label.models import Models, publish_bundles
@@ -134,7 +134,10 @@ class SfdaApp(MONAILabelApp):
     def info(self) -> dict[str, Any]:
         """As MONAI Label's, with what the studies' scores say and which models are not served, and why."""
         found: dict[str, Any] = super().info()
-        found["next_study"] = next_study.summary_of(self)
+        try:
+            found["next_study"] = next_study.summary_of(self)
+        except SfdaError as error:  # one unreadable model must not take all the others away from the clients
+            found["next_study"] = {"error": error.what}
         found["sfda"] = {
             "version": monai_sfda.__version__,
             "not_served": self.models.faults,

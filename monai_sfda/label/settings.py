@@ -36,7 +36,6 @@ class AppSettings(BaseModel):
         device: where to compute; None: a GPU where there is one.
         cached_models: so many versions stay loaded.
         most_voxels: a scan with more is refused, since it would not fit in memory.
-        correction_memory_mb: of probabilities kept for the next scribble.
         score_every: minutes between two looks for studies without a score; 0: only when asked to.
         threads: of a computation on the CPU; None: PyTorch's own choice.
     """
@@ -53,7 +52,6 @@ class AppSettings(BaseModel):
     device: str | None = Field(default=None, pattern=r"^(cpu|cuda(:\d{1,2})?|mps)$")
     cached_models: int = Field(default=4, ge=1, le=64)
     most_voxels: int = Field(default=1_000_000_000, ge=1000)
-    correction_memory_mb: int = Field(default=2048, ge=16)
     score_every: float = Field(default=0.0, ge=0, le=525_600, allow_inf_nan=False)
     threads: int | None = Field(default=None, ge=1, le=1024)
 

@@ -138,3 +138,31 @@ def test_logs_name_no_study_and_no_path(app, studies, caplog):
     assert studies[0] not in ours
     assert "patient" not in ours
     assert "/" not in ours
+
+
+def test_a_store_that_cannot_be_read_is_an_error_of_the_request_and_not_of_info(app, studies):
+    active = app.models.store.root / "abdomen" / "active.json"
+    content = active.read_bytes()
+    active.write_bytes(b"{")
+    try:
+        assert "abdomen" not in json.loads(json.dumps(app.info()))["models"]
+        with pytest.raises(SfdaError, match=r"active.json cannot be read"):
+            app.infer({"model": "abdomen", "image": studies[0]})
+    finally:
+        active.write_bytes(content)
+    assert "abdomen" in app.info()["models"]
+
+
+def test_several_models_are_served_side_by_side(installed, tmp_path):
+    from monai_sfda.label.app import SfdaApp
+
+    store = installed.copy_store(tmp_path / "store")
+    store.publish(installed.source_run, model="second")
+    studies = installed.copy_studies(tmp_path / "studies", 1)
+    made = SfdaApp(str(tmp_path), str(studies), {"device": "cpu", "models": "second,abdomen"})
+    found = made.info()
+    made.close()
+    made.close()
+    segmentations = [name for name, model in found["models"].items() if model["type"] == "segmentation"]
+    assert segmentations == ["second", "abdomen"]
+    assert found["labels"] == ["liver", "right_kidney", "left_kidney", "spleen"]

@@ -2,8 +2,8 @@
 
 All of them leave out labelled studies and those of another modality, and go round: a study that somebody was
 given within the last day comes again only when every other one was, so that two people who ask at once
-get two. They look at what is written in the datastore and never at a scan, so that they answer at once. Equals
-are chosen between by lot.
+get two. They look at what is written in the datastore and never at a scan, so that they answer at once.
+Equals are chosen between by lot.
 """
 
 from __future__ import annotations

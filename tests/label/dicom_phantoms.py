@@ -75,6 +75,17 @@ def abdomen(
     return np.clip(np.rint(array), low, 3000).astype(np.int16), labels
 
 
+def same_place(
+    first: NDArray[Any],
+    first_affine: NDArray[np.float64],
+    second: NDArray[Any],
+    second_affine: NDArray[np.float64],
+) -> bool:
+    """Whether two volumes have the same value at every point, however their axes are stored."""
+    turned = [build.in_orientation(a, m, "RAS") for a, m in ((first, first_affine), (second, second_affine))]
+    return np.array_equal(turned[0][0], turned[1][0]) and np.allclose(turned[0][1], turned[1][1], atol=1e-4)
+
+
 def write_study(
     folder: Path,
     *,

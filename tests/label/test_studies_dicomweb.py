@@ -16,7 +16,7 @@ from monai_sfda.errors import DataError, SettingError
 from monai_sfda.label.studies import open_datastore, scanners, unlabelled_images
 from monai_sfda.label.studies.errors import PacsError, StillArrivingError, UnknownImageError
 from tests.data_readers import build
-from tests.label.dicom_phantoms import write_study
+from tests.label.dicom_phantoms import same_place, write_study
 from tests.label.orthanc import orthanc  # noqa: F401
 
 TASKS = {"abdomen": ABDOMEN}
@@ -86,9 +86,7 @@ def test_a_series_is_fetched_whole_and_again_when_it_grows(orthanc, tmp_path):  
     assert len(scan_headers(second)) == 12
     assert first.is_dir()  # somebody may be reading it
     volume = nib.load(datastore.image_file(series.uid))
-    assert np.array_equal(
-        build.world(np.asarray(volume.dataobj), volume.affine), build.world(series.array, series.affine)
-    )
+    assert same_place(np.asarray(volume.dataobj), volume.affine, series.array, series.affine)
 
 
 def test_a_series_that_keeps_arriving_is_not_used(orthanc, tmp_path):  # noqa: F811
@@ -167,9 +165,7 @@ def test_labels_in_the_pacs_are_found_when_the_apps_folder_is_lost(orthanc, tmp_
     assert series.uid not in unlabelled_images(new)
     assert new.get_labels_by_image_id(series.uid) == {"final": series.uid}
     label = nib.load(new.get_label_uri(series.uid, "final"))
-    assert np.array_equal(
-        build.world(np.asarray(label.dataobj), label.affine), build.world(series.labels, series.affine)
-    )
+    assert same_place(np.asarray(label.dataobj), label.affine, series.labels, series.affine)
     new.save_label(
         series.uid, label_file(tmp_path / "b.nii.gz", series.labels == 1, series.affine), "final", {}
     )

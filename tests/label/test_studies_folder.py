@@ -20,7 +20,7 @@ from monai_sfda.label.studies import (
 )
 from monai_sfda.label.studies.errors import TakenError, UnknownImageError
 from tests.data_readers import build
-from tests.label.dicom_phantoms import write_study
+from tests.label.dicom_phantoms import same_place, write_study
 
 TASKS = {"abdomen": ABDOMEN}
 
@@ -86,9 +86,7 @@ def test_the_download_of_a_series_is_a_volume_on_its_grid(mixed, tmp_path):
     file = datastore.image_file(image)
     loaded = nib.load(file)
     study = write_study(tmp_path / "ct", modality="CT", patient="P2").series[0]
-    assert np.array_equal(
-        build.world(np.asarray(loaded.dataobj), loaded.affine), build.world(study.array, study.affine)
-    )
+    assert same_place(np.asarray(loaded.dataobj), loaded.affine, study.array, study.affine)
     assert datastore.image_file(image) == file
     assert len(datastore.get_image(image).getvalue()) == file.stat().st_size
 

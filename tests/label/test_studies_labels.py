@@ -15,7 +15,7 @@ from monai_sfda.errors import DataError, SettingError
 from monai_sfda.label.studies import open_datastore, unlabelled_images
 from monai_sfda.label.studies.segment_objects import read_segmentation
 from tests.data_readers import build
-from tests.label.dicom_phantoms import write_study
+from tests.label.dicom_phantoms import same_place, write_study
 
 TASKS = {"abdomen": ABDOMEN}
 NAMES = [structure.name for structure in ABDOMEN.structures]
@@ -209,3 +209,32 @@ def test_the_archive_holds_images_labels_and_what_is_known(studies, tmp_path):
         ]
         assert str(tmp_path) not in archive.read("metadata.json").decode()
         assert json.loads(archive.read("metadata.json"))["objects"][studies.dicom]["labels"]
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LAI", "PIR", "SPL"])
+def test_objects_are_read_back_to_the_voxel_in_every_orientation(tmp_path, orientation):
+    root = tmp_path / "root"
+    study = write_study(root / "mr", orientation=orientation, modality="CT").series[0]
+    datastore = open_datastore(str(root), cache=tmp_path / "cache", tasks=TASKS)
+    (image,) = datastore.list_images()
+    file = label_file(tmp_path / "l.nii.gz", study.labels, study.affine)
+    datastore.save_label(image, file, "final", {})
+    (path,) = (datastore.labels.folder / "final").glob("*.dcm")
+    numbers, _ = read_segmentation(path, slice_grid(scan_headers(study.folder)))
+    kept = nib.load(datastore.get_label_uri(image, "final"))
+    assert np.array_equal(numbers, np.asarray(kept.dataobj))
+    assert same_place(np.asarray(kept.dataobj), kept.affine, study.labels, study.affine)
+
+
+def test_a_multi_frame_object_keeps_its_label_and_says_why_it_has_no_segmentation(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    array, matrix = build.volume(), build.affine()
+    build.write_enhanced(root / "one.dcm", array, matrix, (3, 1, 0, 5, 2, 4))
+    datastore = open_datastore(str(root), cache=tmp_path / "cache", tasks=TASKS)
+    (image,) = datastore.list_images()
+    volume = nib.load(datastore.image_file(image))
+    assert same_place(np.asarray(volume.dataobj), volume.affine, array, matrix)
+    file = label_file(tmp_path / "l.nii.gz", (array > 0).astype(np.uint8), matrix)
+    datastore.save_label(image, file, "final", {})
+    assert "multi-frame" in datastore.get_label_info(image, "final")["segmentation"]["reason"]

@@ -98,11 +98,18 @@ def test_a_label_that_the_pacs_did_not_take_is_kept_and_sent_later(relay, tmp_pa
     with pytest.raises(PacsError, match="kept here"):
         datastore.save_label(series.uid, file, "final", {})
     assert datastore.get_labeled_images() == [series.uid]
-    assert datastore.get_label_info(series.uid, "final")["segmentation"]["pending"]
-    relay.refused = frozenset()
+    relay.refused, relay.down = frozenset(), True
     datastore.refresh()
+    with pytest.raises(PacsError, match="kept here"):
+        datastore.save_label(series.uid, file, "final", {"saved_by": "dr"})
+    relay.down = False
+    new = opened(relay, tmp_path / "cache")
+    assert new.get_label_info(series.uid, "final")["segmentation"]["pending"]
+    assert new.get_label_info(series.uid, "final")["saved_by"] == "dr"
+    new.list_images()
+    new.close()
     assert len(relay.orthanc.series("SEG")) == 1
-    assert not datastore.get_label_info(series.uid, "final")["segmentation"]["pending"]
+    assert not new.get_label_info(series.uid, "final")["segmentation"]["pending"]
 
 
 def test_silence_is_said_to_be_and_not_waited_for_again(relay, tmp_path):

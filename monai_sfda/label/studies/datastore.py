@@ -48,9 +48,13 @@ class StudiesDatastore(StudiesImages):
         found = self.resolve(image_id)
         return None if found is None else self.labels.get(found, tag, model)
 
-    def labelled(self, tag: str) -> set[str]:
-        """Ids of images that have a label with that tag."""
-        return self.labels.images(tag)
+    def labelled(self, tag: str, model: str | None = None) -> set[str]:
+        """Ids of images that have a label with that tag, of any model or of one."""
+        return self.labels.images(tag, model)
+
+    def has_label(self, image_id: str, tag: str) -> bool:
+        """Whether an image has a label with that tag."""
+        return self.labels.has(image_id, tag)
 
     def save_label(
         self,
@@ -81,7 +85,7 @@ class StudiesDatastore(StudiesImages):
         if found is None:
             return {}
         tags = sorted({FINAL, *self.labels.tags()})
-        return {tag: found for tag in tags if found in self.labelled(tag)}
+        return {tag: found for tag in tags if self.has_label(found, tag)}
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
         """A label's id; empty where there is none."""

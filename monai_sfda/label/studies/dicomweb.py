@@ -19,7 +19,7 @@ from monai_sfda.catalog import Task
 from monai_sfda.data.quiet import quiet
 from monai_sfda.errors import SettingError
 from monai_sfda.label.studies.datastore import FINAL, StudiesDatastore
-from monai_sfda.label.studies.errors import UnknownImageError
+from monai_sfda.label.studies.errors import PacsError, UnknownImageError
 from monai_sfda.label.studies.ids import Pseudonyms
 from monai_sfda.label.studies.pacs import Pacs
 from monai_sfda.label.studies.pacs_cache import PacsCache
@@ -76,7 +76,9 @@ class DicomwebDatastore(StudiesDatastore):
         Raises:
             PacsError: when it does not answer.
         """
-        return [name for listed in self.series.scans().values() for name in self.cache.ids_of(listed)]
+        scans = self.series.scans().values()
+        self.segmentations.send_pending_soon()
+        return [name for listed in scans for name in self.cache.ids_of(listed)]
 
     def resolve(self, image_id: str) -> str | None:
         """The id itself where the PACS has the series, also one that came a moment ago."""
@@ -98,6 +100,25 @@ class DicomwebDatastore(StudiesDatastore):
         if image_id not in volumes:
             raise UnknownImageError
         return str(volumes[image_id])
+
+    def need(self, image_id: str) -> str:
+        """The id; of a series that is here also while the PACS is silent."""
+        try:
+            return super().need(image_id)
+        except PacsError:
+            if self.cache.place_here(image_id, _series_of(image_id)) is None:
+                raise
+            return image_id
+
+    def place_to_label(self, image_id: str) -> Path:
+        """The series as the PACS has it, or as it was fetched while the PACS is silent: work is not lost."""
+        try:
+            return super().place_to_label(image_id)
+        except PacsError:
+            here = self.cache.place_here(image_id, _series_of(image_id))
+            if here is None:
+                raise
+            return here
 
     def facts(self, image_id: str) -> dict[str, Any]:
         """Modality, scanner, identifiers and a pseudonym of the subject."""
@@ -132,10 +153,14 @@ class DicomwebDatastore(StudiesDatastore):
             found = super().label_of(image_id, model, tag)
         return found
 
-    def labelled(self, tag: str) -> set[str]:
+    def labelled(self, tag: str, model: str | None = None) -> set[str]:
         """Images with a label here or in the PACS."""
-        found = super().labelled(tag)
-        return found | self.segmentations.images() if tag == FINAL else found
+        found = super().labelled(tag, model)
+        return found | self.segmentations.images(model) if tag == FINAL else found
+
+    def has_label(self, image_id: str, tag: str) -> bool:
+        """Whether an image has a label here or in the PACS."""
+        return super().has_label(image_id, tag) or (tag == FINAL and self.segmentations.has(image_id))
 
     def stored_elsewhere(self, label: SavedLabel, objects: list[Path]) -> dict[str, Any]:
         """Sends a label's object to the PACS and takes back the one before it.
@@ -175,7 +200,8 @@ class DicomwebDatastore(StudiesDatastore):
         return {"superseded": left}
 
     def close(self) -> None:
-        """Nothing is left open: connections end with their threads."""
+        """Waits until what is being sent is there."""
+        self.segmentations.close()
 
     def _listed(self, image_id: str) -> ListedSeries | None:
         return self.series.find(_series_of(image_id))

@@ -71,10 +71,14 @@ class StudiesImages(Datastore):
 
     def dicom_files(self, image_id: str) -> list[Path]:
         """The files of a DICOM image in order of their names; none for a volume file."""
-        place = Path(self.get_image_uri(image_id))
+        place = self.place_to_label(image_id)
         if place.is_dir():
             return sorted(place.iterdir())
         return [place] if volume_suffix(place) is None else []
+
+    def place_to_label(self, image_id: str) -> Path:
+        """Where an image's files are for saving a label: `get_image_uri`, unless there is a better answer."""
+        return Path(self.get_image_uri(image_id))
 
     def acquired_at(self, image_id: str) -> datetime | None:
         """When a DICOM image was acquired, local time of the scanner; None where nothing says it.

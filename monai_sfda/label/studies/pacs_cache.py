@@ -92,12 +92,15 @@ class PacsCache:
         known = self.volumes.records.peek(listed.uid).get("anchors") or {}
         return list(known) or [listed.uid]
 
-    def files_here(self, uid: str) -> list[Path]:
-        """The files of a series that have been downloaded, without asking the PACS."""
+    def place_here(self, image_id: str, uid: str) -> Path | None:
+        """The folder of a volume as it was downloaded last, unasked; None where it was not."""
         entry = self.folder / sha256(uid.encode()).hexdigest()[:32]
-        states = [s for s in entry.glob("*/") if (s / _WHOLE).is_file()]
-        latest = max(states, key=lambda s: s.stat().st_mtime, default=None)
-        return [] if latest is None else sorted(latest.glob("*/*.dcm"))
+        states = [s for s in entry.glob("[!.]*/") if (s / _WHOLE).is_file()]
+        for state in sorted(states, key=lambda s: s.stat().st_mtime, reverse=True):
+            place = _read(state).get(image_id)
+            if place is not None:
+                return state / place
+        return None
 
     def _look(self, listed: ListedSeries) -> tuple[str, ...]:
         instances = tuple(sorted(self.pacs.instances(listed.study, listed.uid)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 10.0
 _THREADS = 8
+_SEND_AGAIN_SECONDS = 60.0
+_CLOSE_SECONDS = 10.0
 _WANTED = ("ReferencedSeriesSequence", "SegmentSequence", "SOPClassUID", "ContentDate", "ContentTime")
 
 
@@ -52,41 +55,73 @@ class PacsSegmentations:
     def __init__(self, datastore: DicomwebDatastore) -> None:
         self.datastore = datastore
         self.records = Records(datastore.home / "segmentations")
-        self._looked = float("-inf")
+        self._looked = self._sent = float("-inf")
+        self._known: tuple[tuple[float, int], dict[str, list[dict[str, Any]]]] | None = None
+        self._lock = threading.Lock()
+        self._sender: threading.Thread | None = None
         self._listed: dict[str, str] = {}
 
-    def images(self) -> set[str]:
-        """Images of which the PACS holds a label that could be taken over."""
-        return {known["image"] for known in self._usable()}
+    def images(self, model: str | None = None) -> set[str]:
+        """Images of which the PACS holds a label that could be taken over, of any model or of one."""
+        usable = self._usable()
+        return {i for i, known in usable.items() if model is None or any(k["model"] == model for k in known)}
+
+    def has(self, image_id: str) -> bool:
+        """Whether the PACS holds a label of an image that could be taken over."""
+        return image_id in self._usable()
 
     def adopt(self, image_id: str) -> None:
         """Takes over the newest label that the PACS holds of an image; nothing where it holds none."""
-        for known in sorted(self._usable(), key=lambda k: str(k.get("content", "")), reverse=True):
-            if known["image"] == image_id:
-                try:
-                    self._take_over(known)
-                    return
-                except SfdaError as error:
-                    logger.warning("a segmentation in the PACS is not used: %s", error.what)
-                    self.records.update(known["id"], {"usable": False})
+        for known in sorted(self._usable().get(image_id, []), key=lambda k: str(k["content"]), reverse=True):
+            try:
+                self._take_over(known)
+                return
+            except SfdaError as error:
+                logger.warning("a segmentation in the PACS is not used: %s", error.what)
+                self.dismiss([known["id"]])
 
     def dismiss(self, series: list[str]) -> None:
         """Segmentations that do not count any more, though the PACS keeps them."""
         self.records.update_many({uid: {"usable": False} for uid in series})
+        self._known = None
+
+    def send_pending_soon(self) -> None:
+        """`send_pending` beside the caller, at most once a minute."""
+        with self._lock:
+            busy = self._sender is not None and self._sender.is_alive()
+            if busy or time.monotonic() - self._sent < _SEND_AGAIN_SECONDS or not self._pending():
+                return
+            self._sent = time.monotonic()
+            self._sender = threading.Thread(target=self.send_pending, name="pacs pending", daemon=True)
+            self._sender.start()
+
+    def close(self) -> None:
+        """Waits for what is being sent."""
+        if self._sender is not None:
+            self._sender.join(_CLOSE_SECONDS)
 
     def send_pending(self) -> None:
         """Sends labels again that the PACS did not take when they were saved."""
-        datastore = self.datastore
-        for image_id in datastore.labels.images("final"):
-            for label in datastore.labels.all_of(image_id, "final"):
-                if (label.info.get("segmentation") or {}).get("pending"):
-                    datastore.saver.send_again(label)
+        for label in self._pending():
+            self.datastore.saver.send_again(label)
 
-    def _usable(self) -> list[dict[str, Any]]:
+    def _pending(self) -> list[SavedLabel]:
+        labels = self.datastore.labels
+        every = (label for image_id in labels.images("final") for label in labels.all_of(image_id, "final"))
+        return [label for label in every if (label.info.get("segmentation") or {}).get("pending")]
+
+    def _usable(self) -> dict[str, list[dict[str, Any]]]:
+        """What could be taken over, by image; worked out again when the PACS or the saved labels changed."""
         self._look()
-        own = self._own()
-        found = [self.records.get(uid) for uid in self._listed if uid not in own]
-        return [known for known in found if known.get("usable") and known.get("image")]
+        stamp = self._looked, self.datastore.labels.stamp("final")
+        if self._known is None or self._known[0] != stamp:
+            own, found = self._own(), dict[str, list[dict[str, Any]]]()
+            for uid in self._listed:
+                known = self.records.get(uid)
+                if uid not in own and known.get("usable") and known.get("image"):
+                    found.setdefault(known["image"], []).append(known)
+            self._known = stamp, found
+        return self._known[1]
 
     def _own(self) -> set[str]:
         """Series that were saved from here: their labels are here."""

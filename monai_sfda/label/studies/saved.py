@@ -92,9 +92,23 @@ class SavedLabels:
         """The newest label of an image with that tag, or that of one model."""
         return next((x for x in self.all_of(image_id, tag) if model in (None, x.model)), None)
 
-    def images(self, tag: str) -> set[str]:
-        """Ids of the images that have a label with that tag."""
-        return set(self._by_image(tag))
+    def images(self, tag: str, model: str | None = None) -> set[str]:
+        """Ids of the images that have a label with that tag, of one model or of one that nobody named."""
+        found = self._by_image(tag)
+        if model is None:
+            return set(found)
+        return {i for i, labels in found.items() if any(x.model in (model, "") for x in labels)}
+
+    def has(self, image_id: str, tag: str) -> bool:
+        """Whether an image has a label with that tag."""
+        return image_id in self._by_image(tag)
+
+    def stamp(self, tag: str) -> int:
+        """Another number whenever a label with that tag was saved or removed."""
+        try:
+            return (self.folder / tag).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def write_info(self, label: SavedLabel) -> None:
         """Writes what is known of a label whose mask is there.

@@ -10,10 +10,12 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -23,6 +25,7 @@ from monai_sfda.data.labels import to_classes
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.writing import write_segmentation
 from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError
+from monai_sfda.files import cannot_write
 from monai_sfda.label.studies.grids import grid_of, read_saved_label
 from monai_sfda.label.studies.names import LABEL_FILE, SaveOptions, choose_model, to_model_classes
 from monai_sfda.label.studies.saved import ENDING, SavedLabel
@@ -56,7 +59,7 @@ class LabelSaver:
         self.datastore = datastore
 
     def save(self, image_id: str, file: Path, tag: str, info: Mapping[str, Any] | None) -> str:
-        """Saves a label.
+        """Saves a label; labels of one image one after the other.
 
         An older one of the same image, tag and model is replaced.
 
@@ -75,12 +78,15 @@ class LabelSaver:
             OutputError: when it cannot be written.
             PacsError: when it is kept here, and the PACS did not take it.
         """
-        options = self._options(info)
+        with self._alone(image_id):
+            return self._save(image_id, file, tag, self._options(info))
+
+    def _save(self, image_id: str, file: Path, tag: str, options: SaveOptions) -> str:
         noted = self.datastore.records.get(image_id).get("segmented") or {}
         chosen = choose_model(options, self.datastore.tasks, self._likely(image_id))
         model = chosen[0] if chosen else (options.model or "")
         place = self.datastore.labels.place(image_id, tag, model)
-        grid = grid_of(Path(self.datastore.get_image_uri(image_id)))
+        grid = grid_of(self.datastore.place_to_label(image_id))
         stored = read_saved_label(file, grid)
         if chosen is None:
             classes, covered = _any_classes(stored), dict[str, int]()
@@ -111,6 +117,15 @@ class LabelSaver:
             self._write_object(label, classes, grid, chosen[1], made)
         return image_id
 
+    def _alone(self, image_id: str) -> FileLock:
+        """Two people who save a label of one image would leave two objects in the PACS."""
+        folder = self.datastore.home / "locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        return FileLock(folder / f"{sha256(image_id.encode()).hexdigest()[:32]}.lock", is_singleton=True)
+
     def as_object(self, image_id: str, file: Path, info: Mapping[str, Any] | None) -> Path:
         """A model's result as a DICOM SEG that is not kept; a file of its own, for the caller to delete.
 
@@ -122,13 +137,14 @@ class LabelSaver:
             raise DataError(
                 "the image is no DICOM series", remedy="ask for another kind of output than dicom_seg"
             )
-        options = self._options(info)
+        said = dict(info or {})  # a client's label_info is no word on the values of a model's result
+        options = self._options({key: said[key] for key in ("model", "model_version") if key in said})
         chosen = choose_model(options, self.datastore.tasks, self._likely(image_id))
         if chosen is None:
             raise SettingError("no model is served", remedy="install one, and name it as 'model'")
-        grid = grid_of(Path(self.datastore.get_image_uri(image_id)))
+        grid = grid_of(self.datastore.place_to_label(image_id))
         stored = read_saved_label(file, grid)
-        classes, _ = to_model_classes(stored, options.label_info, chosen[1])
+        classes, _ = to_model_classes(stored, None, chosen[1])
         path = self.datastore.work / "objects" / f"{secrets.token_hex(8)}{OBJECT_ENDING}"
         description = describe(chosen[1], chosen[0], options.model_version, "AUTOMATIC")
         if write_label(path, classes, grid, files, chosen[1], description) is None:
@@ -188,7 +204,8 @@ class LabelSaver:
         """Sends a label's object that was not taken when it was saved; a failure is written down again."""
         path = label.file.with_name(label.file.name.removesuffix(ENDING) + OBJECT_ENDING)
         try:
-            self._send(label, [path] if path.is_file() else [])
+            with self._alone(label.image_id):
+                self._send(label, [path] if path.is_file() else [])
         except SfdaError as error:
             logger.warning("a saved label is still not in the PACS: %s", error.what)
 

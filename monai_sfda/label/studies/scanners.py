@@ -16,8 +16,8 @@ class Studies(Protocol):
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image."""
 
-    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
-        """Label ids by tag."""
+    def labelled(self, tag: str, model: str | None = None) -> set[str]:
+        """Ids of images that have a label with that tag."""
 
 
 def scanner_of(info: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -65,13 +65,5 @@ def unlabelled_images(datastore: Studies, model: str | None = None) -> list[str]
         model: only labels of this model count, so that an image that is labelled for another task still is
             unlabelled for this one; None: any final label counts.
     """
-    return [i for i in datastore.list_images() if not _is_labelled(datastore, i, model)]
-
-
-def _is_labelled(datastore: Studies, image_id: str, model: str | None) -> bool:
-    if datastore.get_labels_by_image_id(image_id).get("final") is None:
-        return False
-    label_of = getattr(datastore, "label_of", None)
-    if model is None or label_of is None:
-        return True
-    return any(label_of(image_id, name) is not None for name in (model, ""))
+    done = datastore.labelled("final", model)
+    return [image_id for image_id in datastore.list_images() if image_id not in done]

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -33,9 +34,9 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / _MB
 
 
-def peak_mb(who: int = resource.RUSAGE_SELF) -> float:
-    """Memory of this process, or of the largest that it has waited for, at its highest."""
-    return resource.getrusage(who).ru_maxrss / 1024
+def peak_mb() -> float:
+    """Memory of this process at its highest."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def disk_mb(place: Path) -> float:
@@ -88,13 +89,17 @@ def job(work: Path, epochs: int | None) -> dict[str, float]:
     out = work / "job"
     release = work / "small" / "source" / "release"
     images = next((work / "data").rglob("img"))
-    overrides = ["--release", str(release), "--target_images", str(images), "--method", "auto"]
+    overrides = ["--release", str(release), "--target_images", str(images)]
     overrides += [] if epochs is None else ["--max_epochs", str(epochs)]
+    shutil.rmtree(out, ignore_errors=True)
     start = time.perf_counter()
-    subprocess.run(bundle_command(("adapt", "small"), out, *overrides), check=True)
+    process = subprocess.Popen(bundle_command(("adapt", "small"), out, *overrides))
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit("the adaptation failed")
     return {
         "seconds": round(time.perf_counter() - start, 1),
-        "peak_mb": round(peak_mb(resource.RUSAGE_CHILDREN), 1),
+        "peak_mb": round(usage.ru_maxrss / 1024, 1),
         "disk_mb": disk_mb(out),
         "scans": len(list(images.glob("*.nii.gz"))),
     }

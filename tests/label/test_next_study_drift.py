@@ -161,6 +161,11 @@ def test_info_has_a_light_summary(app):
     assert again["abdomen"]["words"].startswith("the model drifts")
 
 
+def test_a_model_whose_store_is_damaged_is_told_of_apart(app):
+    (app.models.store.root / "abdomen" / "active.json").write_text("{", encoding="utf-8")
+    assert "active.json cannot be read" in next_study.summary_of(app)["abdomen"]["error"]
+
+
 @pytest.mark.parametrize("strange_from", [40, 25])
 def test_the_page_stands_alone_and_names_no_study(app, strange_from):
     score_all(app, strange_from)

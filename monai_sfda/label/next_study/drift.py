@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from monai_sfda.errors import SfdaError
 from monai_sfda.guard.drift import DriftTest
 from monai_sfda.guard.reference_file import find_reference
 from monai_sfda.label.models import InstalledModel
@@ -120,10 +121,14 @@ def scores_of_model(installed: InstalledModel, datastore: Datastore) -> dict[str
 def summary(app: Any) -> dict[str, Any]:
     """See `monai_sfda.label.next_study.summary_of`."""
     keys = ("version", "studies", "scored", "unscored", "failed", "tested", "words")
-    found = {}
+    found: dict[str, Any] = {}
     infos = infos_of(app.datastore())
     for name in app.models:
-        one = drift_of_model(app.models[name], app.datastore(), infos=infos)
+        try:
+            one = drift_of_model(app.models[name], app.datastore(), infos=infos)
+        except SfdaError as error:  # of one model, as a damaged store has it; the others are told of
+            found[name] = {"error": error.what}
+            continue
         found[name] = {key: one[key] for key in keys}
         found[name]["drift"] = None if one["drift"] is None else one["drift"]["detected"]
         found[name]["verdicts"] = one["verdicts"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Studies(Protocol):
@@ -16,8 +16,16 @@ class Studies(Protocol):
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image."""
 
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Label ids by tag."""
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A datastore that knows at once what is labelled."""
+
     def labelled(self, tag: str, model: str | None = None) -> set[str]:
-        """Ids of images that have a label with that tag."""
+        """Ids of images that have a label with that tag, of any model or of one."""
 
 
 def scanner_of(info: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -65,5 +73,9 @@ def unlabelled_images(datastore: Studies, model: str | None = None) -> list[str]
         model: only labels of this model count, so that an image that is labelled for another task still is
             unlabelled for this one; None: any final label counts.
     """
-    done = datastore.labelled("final", model)
-    return [image_id for image_id in datastore.list_images() if image_id not in done]
+    images = datastore.list_images()
+    if isinstance(datastore, Labelled):
+        done = datastore.labelled("final", model)
+    else:  # another of MONAI Label's datastores, which knows no models
+        done = {i for i in images if "final" in datastore.get_labels_by_image_id(i)}
+    return [image_id for image_id in images if image_id not in done]

@@ -241,3 +241,49 @@ def test_the_tasks_say_what_they_are(site):
         assert info["labels"] == site.labels
         assert info["config"]["version"] == ["active", "2", "1"]
         assert "not for diagnosis" in info["description"]
+
+
+@pytest.mark.parametrize("kind", ["LPS", "LAS", "PIR", "oblique"])
+def test_a_study_in_another_storage_order_is_corrected_alike_to_the_voxel(site, tmp_path, kind):
+    """The image, the label map and the clicks are all in the other order, as a client that shows it sends."""
+    missed, leaked = errors(site, "liver")
+    sent = slicer_label_map(tmp_path / "label.nii.gz", site, "liver", strokes(missed), strokes(leaked))
+    points = {"liver": [middle(missed)], "background": [middle(leaked)]}
+    by_strokes, by_clicks = ask(site, "scribbles", **sent)[0], ask(site, "clicks", **points)[0]
+    files = {"image.nii.gz": site.image, "map.nii.gz": tmp_path / "label.nii.gz"}
+    moves = {}
+    for name, path in files.items():
+        stored = nib.load(path)
+        if kind == "oblique":
+            turn = np.eye(4)
+            turn[:2, :2] = [[0.96, -0.28], [0.28, 0.96]]
+            moved = nib.Nifti1Image(np.asarray(stored.dataobj), turn @ stored.affine)
+            moves[name] = np.eye(4)
+        else:
+            order = nib.orientations.ornt_transform(
+                nib.orientations.io_orientation(stored.affine), nib.orientations.axcodes2ornt(tuple(kind))
+            )
+            moved = stored.as_reoriented(order)
+            moves[name] = np.linalg.solve(moved.affine, stored.affine)
+        nib.save(moved, tmp_path / name)
+    move = moves["image.nii.gz"]
+    there = SimpleNamespace(**vars(site))
+    there.image = tmp_path / "image.nii.gz"
+    there.scan = SimpleNamespace(
+        affine=nib.load(there.image).affine, shape=tuple(nib.load(there.image).shape)
+    )
+    voxels = np.argwhere(np.ones(site.scan.shape, bool))
+    at = tuple(np.rint(voxels @ move[:3, :3].T + move[:3, 3]).astype(int).T)
+
+    def back(found):
+        return {name: mask[at].reshape(site.scan.shape) for name, mask in found.items()}
+
+    moved_points = {
+        name: [np.rint(move[:3, :3] @ p + move[:3, 3]).astype(int).tolist() for p in found]
+        for name, found in points.items()
+    }
+    strokes_there = back(ask(there, "scribbles", **{**sent, "label_file": str(tmp_path / "map.nii.gz")})[0])
+    clicks_there = back(ask(there, "clicks", **moved_points)[0])
+    for name in NAMES:
+        assert np.array_equal(strokes_there[name], by_strokes[name])
+        assert np.array_equal(clicks_there[name], by_clicks[name])

@@ -39,10 +39,14 @@ class Known:
     def of(loaded: LoadedModel, scan: Scan) -> Known:
         """Runs the network."""
         probabilities = loaded.probabilities(scan)
-        classes = np.asarray(probabilities.argmax(0), np.uint8)
+        classes = np.zeros(scan.shape, np.uint8)
+        highest = probabilities[0].copy()
         rounded = np.empty(probabilities.shape, np.uint8)
         for index, probability in enumerate(probabilities):
-            rounded[index] = np.rint(np.nan_to_num(probability) * 255)
+            higher = probability > highest
+            classes[higher] = index
+            np.maximum(highest, probability, out=highest)
+            rounded[index] = probability * np.float32(255) + np.float32(0.5)
         return Known(scan, classes, rounded)
 
     def probability(self, index: int) -> NDArray[np.float32]:

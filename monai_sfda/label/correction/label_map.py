@@ -21,8 +21,13 @@ from monai_sfda.data.scan import Scan
 from monai_sfda.data.volume import read_volume
 from monai_sfda.errors import DataError, SettingError
 from monai_sfda.label.correction.requests import BACKGROUND_SCRIBBLES, FOREGROUND_SCRIBBLES, Segment
+from monai_sfda.label.correction.window import Window
 from monai_sfda.label.studies import check_upload
 
+_BACKGROUND, _FOREGROUND = 254, 255
+"""Codes of scribbles, beyond every model's classes."""
+_MARGIN_MM = 10.0
+"""Round the scribbles, in which the nearest voxel without one is looked for."""
 _SAME_GRID = 1e-3
 """Voxels by which the corners of two grids may differ and still be the same."""
 
@@ -80,18 +85,17 @@ def read_label_map(
     Raises:
         DataError: when the file cannot be read, or holds no scribble. No message names it.
     """
-    values = _read(path, scan)
-    meaning = _meaning(labels, label_info)
-    foreground = np.isin(values, meaning.get(FOREGROUND_SCRIBBLES, []))
-    background = np.isin(values, meaning.get(BACKGROUND_SCRIBBLES, []))
-    if not foreground.any() and not background.any():
+    classes = _coded(_read(path, scan), _meaning(labels, label_info), labels)
+    foreground, background = classes == _FOREGROUND, classes == _BACKGROUND
+    hidden = foreground | background
+    if not hidden.any():
         raise DataError(
             "the label map holds no scribbles",
             remedy="draw foreground scribbles into the structure or background scribbles beside it",
         )
-    classes = _structures(values, meaning, labels)
+    classes[hidden] = 0
     drawn = bool(classes.any())
-    _fill_in(classes, foreground | background)
+    _fill_in(classes, hidden, scan)
     return LabelMap(classes, drawn, np.argwhere(foreground), np.argwhere(background))
 
 
@@ -107,8 +111,8 @@ def read_structures(
         isinstance(label, (str, Path)) and Path(label).is_absolute()
     ):
         return None  # the name of a structure
-    values = _read(label_file(request), scan)
-    classes = _structures(values, _meaning(labels, label_info), labels)
+    classes = _coded(_read(label_file(request), scan), _meaning(labels, label_info), labels)
+    classes[classes >= _BACKGROUND] = 0
     return classes if classes.any() else None
 
 
@@ -122,14 +126,14 @@ def _read(path: Path, scan: Scan) -> NDArray[np.uint16]:
         raise DataError(f"the label map: {error.what}", remedy=error.remedy) from None
 
 
-def _structures(
+def _coded(
     values: NDArray[np.uint16], meaning: Mapping[str, Sequence[int]], labels: Mapping[str, int]
 ) -> NDArray[np.uint8]:
-    """The model's indices in place of the label map's values; of other segments 0."""
+    """The model's indices in place of the label map's values, and the codes of scribbles; else 0."""
     table = np.zeros(65536, np.uint8)
-    for name, index in labels.items():
-        for value in meaning.get(name, ()):
-            table[value] = index
+    codes = {**labels, BACKGROUND_SCRIBBLES: _BACKGROUND, FOREGROUND_SCRIBBLES: _FOREGROUND}
+    for name, code in codes.items():
+        table[list(meaning.get(name, ()))] = code
     return np.asarray(table[values], np.uint8)
 
 
@@ -169,15 +173,14 @@ def _on_grid(values: NDArray[Any], affine: NDArray[np.float64], scan: Scan) -> N
     return on_grid
 
 
-def _fill_in(classes: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> None:
-    """Gives every hidden voxel the class of the nearest one that is not hidden."""
-    at = np.argwhere(hidden)
-    margin = 8
-    start, stop = np.maximum(at.min(0) - margin, 0), np.minimum(at.max(0) + margin + 1, hidden.shape)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
-    part = hidden[box]
+def _fill_in(classes: NDArray[np.uint8], hidden: NDArray[np.bool_], scan: Scan) -> None:
+    """Gives every hidden voxel the class of the nearest one, in mm, that is not hidden."""
+    window = Window.round_voxels(np.argwhere(hidden), scan, _MARGIN_MM)
+    part = window.turn(hidden[window.box])
     if part.all():
         return
-    nearest = ndimage.distance_transform_edt(part, return_distances=False, return_indices=True)
-    window = classes[box]
-    window[part] = window[tuple(nearest)][part]
+    nearest = ndimage.distance_transform_edt(
+        part, sampling=window.voxel_mm, return_distances=False, return_indices=True
+    )
+    turned = window.turn(classes[window.box])  # a view: equally near voxels are taken in one order always
+    turned[part] = turned[tuple(nearest)][part]

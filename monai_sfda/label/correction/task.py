@@ -161,13 +161,15 @@ class CorrectionTask(InferTask):
     def parameters(self, corrected: Corrected, known: Known, loaded: LoadedModel) -> dict[str, Any]:
         """What stands beside the answer's file."""
         labels, ml = loaded.installed.labels, float(abs(np.linalg.det(known.scan.affine[:3, :3]))) / 1000
-        changes = {}
-        for name in corrected.structures:
-            now, before = corrected.classes == labels[name], corrected.before == labels[name]
-            changes[name] = {
-                "added_ml": round(float((now & ~before).sum()) * ml, 3),
-                "removed_ml": round(float((before & ~now).sum()) * ml, 3),
+        changed = corrected.classes != corrected.before
+        now, before = corrected.classes[changed], corrected.before[changed]
+        changes = {
+            name: {
+                "added_ml": round(float((now == labels[name]).sum()) * ml, 3),
+                "removed_ml": round(float((before == labels[name]).sum()) * ml, 3),
             }
+            for name in corrected.structures
+        }
         said = parameters(loaded, known.scan, corrected.classes)
         said["label_names"] = answer_labels(labels, corrected.first)
         said["corrected"] = changes

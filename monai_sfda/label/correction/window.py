@@ -29,6 +29,7 @@ class Window:
         box: slices of the stored (X, Y, Z) arrays.
         orientation: (3, 2) nibabel orientation that turns stored axes to R, A, S.
         shape: (A, B, C) of the turned box, before blocks.
+        voxel_mm: size of a voxel along each turned axis.
         block: voxels of a block along each turned axis.
         spacing_mm: of the blocks along each turned axis.
     """
@@ -36,6 +37,7 @@ class Window:
     box: tuple[slice, slice, slice]
     orientation: NDArray[np.float64]
     shape: tuple[int, int, int]
+    voxel_mm: tuple[float, float, float]
     block: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
 
@@ -80,6 +82,7 @@ class Window:
             (box[0], box[1], box[2]),
             orientation,
             (shape[0], shape[1], shape[2]),
+            (turned_spacing[0], turned_spacing[1], turned_spacing[2]),
             (block[0], block[1], block[2]),
             (
                 turned_spacing[0] * block[0],

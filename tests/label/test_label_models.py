@@ -168,6 +168,9 @@ def test_a_task_of_several_channels_takes_them_along_the_fourth_axis(tmp_path):
     assert np.array_equal(scan.array[2], values[..., 2])
     with pytest.raises(DataError, match=r"takes 4 images of a scan at once.*order t1, t1ce, t2, flair"):
         read_scan(write_nifti(tmp_path / "one.nii.gz", values[..., 0]), BRAIN_GRADE)
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(DataError, match=r"truncated"):
+        read_scan(path, BRAIN_GRADE)
 
 
 def test_a_scan_that_does_not_fit_is_refused(installed):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -15,6 +18,8 @@ from monai_sfda.data.reading import read_case
 from monai_sfda.data.scan import Scan
 from monai_sfda.errors import DataError
 from monai_sfda.label.models.installed import DOMAIN
+
+logger = logging.getLogger(__name__)
 
 
 def read_scan(image: Path, task: Task, *, most_voxels: int | None = None) -> Scan:
@@ -45,9 +50,14 @@ def read_scan(image: Path, task: Task, *, most_voxels: int | None = None) -> Sca
             )
     except DataError as error:
         raise DataError(error.what, remedy=_remedy(error.remedy, task)) from None
-    except (OSError, MemoryError) as error:
+    except Exception as error:  # a damaged file may break a library anywhere, and its words may name the file
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        logger.error(
+            "a scan cannot be read: %s in %s, line %d", type(error).__name__, place.name, place.lineno
+        )
         raise DataError(
-            f"the scan cannot be read ({type(error).__name__})", remedy="look at the study in the datastore"
+            f"the scan cannot be read ({type(error).__name__})",
+            remedy="look at the study in the datastore, or choose another",
         ) from None
     return scan
 
@@ -80,7 +90,7 @@ def _read_channels(image: Path, channels: tuple[str, ...]) -> Scan:
             )
         values = np.asarray(stored.dataobj, dtype=np.float32)
         affine = np.array(stored.affine, dtype=np.float64)
-    except (nib.filebasedimages.ImageFileError, ValueError, EOFError, OSError) as error:
+    except (nib.filebasedimages.ImageFileError, ValueError, EOFError, OSError, zlib.error) as error:
         raise DataError(
             "the file is truncated or is no NIfTI image", remedy="copy, download or convert it again"
         ) from error

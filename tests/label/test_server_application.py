@@ -51,16 +51,15 @@ def server(installed: Installed, tmp_path_factory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def tokens(server: Server) -> dict[str, str]:
     """A login of each user."""
-    with client_of(server) as client:
-        found = {}
-        for name in ("reader", "other", "admin"):
-            answer = client.post("/auth/token", data={"username": name, "password": PASSWORD})
-            found[name] = answer.json()["access_token"]
-        return found
+    found = {}
+    for name in ("reader", "other", "admin"):
+        answer = client_of(server).post("/auth/token", data={"username": name, "password": PASSWORD})
+        found[name] = answer.json()["access_token"]
+    return found
 
 
 def client_of(server: Server, token: str | None = None) -> TestClient:
-    """A client without the server's start and end, which close it."""
+    """A client; not to be used in a `with`, whose end would be the server's."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return TestClient(
         server.asgi, base_url="http://127.0.0.1:8000", headers=headers, raise_server_exceptions=False
@@ -70,9 +69,7 @@ def client_of(server: Server, token: str | None = None) -> TestClient:
 @pytest.fixture
 def client(server: Server, tokens) -> TestClient:
     """The reader's client."""
-    made = TestClient(server.asgi, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
-    made.headers["Authorization"] = f"Bearer {tokens['reader']}"
-    return made
+    return client_of(server, tokens["reader"])
 
 
 @pytest.fixture
@@ -232,6 +229,24 @@ def test_a_user_has_so_much_room_for_sessions(client: TestClient, server: Server
     assert statuses == [200, 200, 413]
     for identifier in kept:
         client.delete(f"/session/{identifier}")
+
+
+def test_slicers_client_can_upload_with_the_headers_of_an_earlier_request(client: TestClient, scan: Path):
+    stale = {"Content-Type": "multipart/form-data; boundary=----------lImIt_of_THE_fIle_eW_$"}
+    body = b"".join(
+        (
+            b"--0123456789abcdef\r\n",
+            b'Content-Disposition: form-data; name="files"; filename="scan.nii.gz"\r\n\r\n',
+            scan.read_bytes(),
+            b"\r\n--0123456789abcdef--\r\n",
+        )
+    )
+    made = client.put("/session/", content=body, headers=stale)
+    assert made.status_code == 200, made.text
+    identifier = made.json()["session_id"]
+    stale["Content-Length"] = str(10**9)
+    assert client.get(f"/session/{identifier}", headers=stale).status_code == 200
+    assert client.delete(f"/session/{identifier}", headers=stale).status_code == 200
 
 
 def archive(entries: dict[str, bytes], *, link: str | None = None) -> bytes:

@@ -111,7 +111,11 @@ class SlowClientError(RefusedError):
 
 
 def length_of(headers: Headers) -> int:
-    """The length that a request declares; 0 when it does not."""
+    """The length that a request declares; 0 when it does not.
+
+    Of a request without a body it means nothing: once it is logged in, MONAI Label's client sends the length
+    of its last upload with every GET and DELETE.
+    """
     text = headers.get("content-length", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monai_sfda.label.server import answers
 from monai_sfda.label.server.access import RULES, Rule, methods_of, rule_for
 from monai_sfda.label.server.bodies import UPLOADS, LimitedBody, Uploads, length_of, most_bytes, too_large
+from monai_sfda.label.server.boundary import with_true_boundary
 from monai_sfda.label.server.config import ServerSettings
 from monai_sfda.label.server.logs import event
 from monai_sfda.label.server.roles import LOCAL, User, remember_user
@@ -93,7 +94,7 @@ class Gate:
                 await refused(scope, receive, send)
                 return
             body = self._limited(scope, headers, receive)
-            await self.app(scope, body, send)
+            await self.app(scope, await with_true_boundary(scope, body), send)
         except ClientDisconnect:
             raise
         except Exception as error:
@@ -193,10 +194,11 @@ class Gate:
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> LimitedBody:
         limits, route = self.settings.limits, scope.get("sfda_route") or ""
-        most, length = most_bytes(limits, route), length_of(headers)
+        has_body = scope["method"] in ("PUT", "POST")
+        most, length = most_bytes(limits, route), length_of(headers) if has_body else 0
         if length > most:
             raise too_large(most)
-        carries = route in UPLOADS and scope["method"] in ("PUT", "POST")
+        carries = route in UPLOADS and has_body
         if carries:
             self.uploads.enter(length)
         return LimitedBody(receive, most, limits.pause_s, self.uploads if carries else None)

@@ -91,7 +91,7 @@ class JsonLines(logging.Formatter):
         if _is_ours(record.name):
             line["event"] = redact(record.getMessage())
             for key, value in getattr(record, _FIELDS, {}).items():
-                line[key] = redact(value) if isinstance(value, str) else value
+                line[key] = redact(value) if isinstance(value, str) and key != "route" else value
         else:
             line["event"] = "a message of another package, left out"
             line["line"] = record.lineno

@@ -93,7 +93,7 @@ def _leave_threads(status: int) -> None:
         if thread is not threading.current_thread() and not thread.daemon and thread.is_alive()
     ]
     if left:
-        event("threads_left", logging.WARNING, count=len(left))
+        event("threads_left", logging.WARNING, names=[thread.name for thread in left])
         logging.shutdown()
         sys.stdout.flush()
         os._exit(status)

@@ -11,7 +11,7 @@ import torch
 
 from monai_sfda.data.scan import Scan
 from monai_sfda.errors import DataError
-from monai_sfda.label.next_study.measure import EntropyMean, StoppedError, measure
+from monai_sfda.label.next_study.measure import EntropyMean, NoMemoryError, StoppedError, measure
 
 
 def _mean(p: torch.Tensor, background: int | None = 0) -> float:
@@ -117,6 +117,18 @@ def test_channels_that_the_network_does_not_take_are_an_error_of_the_scan(instal
     loaded = installed.models().load("abdomen")
     scan = Scan(np.zeros((2, 16, 16, 4), np.float32), np.eye(4))
     with pytest.raises(DataError, match="2 channels"):
+        measure(loaded, scan)
+
+
+def test_no_room_on_the_device_is_for_now_alone(installed, monkeypatch):
+    loaded = installed.models().load("abdomen")
+    scan = loaded.read(next(iter(installed.scans.values())))
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loaded.segmenter.network, "features", full)
+    with pytest.raises(NoMemoryError, match="too little free memory"):
         measure(loaded, scan)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from monai_sfda.label import next_study
 from monai_sfda.label.next_study.measure import StoppedError
 from monai_sfda.label.next_study.runs import ScoringRuns, runs_of
 from monai_sfda.label.next_study.scores import KEY, read_score
+from monai_sfda.label.studies.errors import PacsError, StillArrivingError, UnknownImageError
 from tests.label.next_study import SmallApp, small_app
 
 METHOD = "score_abdomen"
@@ -92,14 +94,28 @@ def test_what_was_scored_stays_when_it_is_stopped(app):
 
 
 def test_a_pacs_that_is_away_ends_the_run_and_marks_no_study(app, monkeypatch):
-    def away(image_id: str) -> str:
-        raise DataError("the PACS does not answer", remedy="try again later")
-
     monkeypatch.setattr(app.studies, "list_images", lambda: [f"1.2.{n}" for n in range(9)])
     monkeypatch.setattr(app.studies, "get_image_info", lambda image_id: {})
-    monkeypatch.setattr(app.studies, "get_image_uri", away)
+    monkeypatch.setattr(app.studies, "get_image_uri", _raises(PacsError("away", remedy="try again")))
+    monkeypatch.setattr(app.studies, "update_image_info", lambda *_: pytest.fail("a study was marked"))
     with pytest.raises(DataError, match="3 studies one after the other"):
         score(app)
+
+
+@pytest.mark.parametrize(
+    ("error", "tally"),
+    [
+        (StillArrivingError("it is arriving", remedy="wait"), {"studies": 3, "put_off": 3}),
+        (UnknownImageError(), {"studies": 0, "put_off": 0}),
+        (DataError("slices are missing", remedy="send them again"), {"studies": 3, "failed": 3}),
+    ],
+)
+def test_studies_that_arrive_go_or_are_no_scans_end_no_run(app, monkeypatch, error, tally):
+    monkeypatch.setattr(app.studies, "get_image_uri", _raises(error))
+    assert tally.items() <= score(app).items()
+    assert [entry.get("error") for entry in entries(app)] == [
+        "slices are missing: send them again" if "failed" in tally else None
+    ] * 3
 
 
 def test_an_inference_leaves_its_familiarity_and_scoring_adds_the_uncertainty(app):
@@ -186,3 +202,10 @@ def test_without_an_interval_nothing_is_scored_by_itself(app):
 def test_an_unknown_method_is_refused_with_the_nearest_name(app):
     with pytest.raises(SettingError, match="score_abdomen"):
         ScoringRuns(app).submit("score_abdomne")
+
+
+def _raises(error: Exception) -> Callable[[str], str]:
+    def raise_it(image_id: str) -> str:
+        raise error
+
+    return raise_it

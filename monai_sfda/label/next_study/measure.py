@@ -39,6 +39,10 @@ class StoppedError(Exception):
     """Scoring was told to end in the midst of a scan."""
 
 
+class NoMemoryError(DataError):
+    """The device has no room for a scan now, as while an adaptation runs there."""
+
+
 def measure(
     loaded: LoadedModel, scan: Scan, stopped: Callable[[], bool] = lambda: False
 ) -> tuple[Familiarity | None, float]:
@@ -56,6 +60,7 @@ def measure(
 
     Raises:
         StoppedError: when `stopped` says so.
+        NoMemoryError: when the device has no room for the scan now.
         DataError: when the network cannot take the scan, or its answer is no number.
     """
     segmenter = loaded.segmenter
@@ -77,8 +82,9 @@ def measure(
                 if stopped():
                     raise StoppedError
                 time.sleep(_TURN_S)
-    except torch.cuda.OutOfMemoryError as error:
-        raise DataError(
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise NoMemoryError(
             "the device has too little free memory for the scan",
             remedy="score again when nothing else runs there",
         ) from error

@@ -16,7 +16,7 @@ from typing import Any
 from monai_sfda.data.scan import Scan
 from monai_sfda.errors import DataError, SfdaError
 from monai_sfda.label.models import LoadedModel, Models
-from monai_sfda.label.next_study.measure import StoppedError, measure
+from monai_sfda.label.next_study.measure import NoMemoryError, StoppedError, measure
 from monai_sfda.label.next_study.options import ScoringOptions
 from monai_sfda.label.next_study.scores import (
     Datastore,
@@ -28,6 +28,7 @@ from monai_sfda.label.next_study.scores import (
     write_score,
 )
 from monai_sfda.label.stock import prepare
+from monai_sfda.label.studies.errors import PacsError, StillArrivingError, UnknownImageError
 from monai_sfda.label.studies.scanners import unlabelled_images
 from monai_sfda.label.values import read_options
 from monai_sfda.store import Version
@@ -36,7 +37,7 @@ prepare()
 from monailabel.interfaces.tasks.scoring import ScoringMethod  # noqa: E402
 
 logger = logging.getLogger(__name__)
-_UNREACHABLE_IN_A_ROW = 3
+_AWAY_IN_A_ROW = 3
 """After so many studies that could not be fetched one after the other it is the PACS, not the studies."""
 
 
@@ -49,19 +50,20 @@ class Tally:
         skipped: that had a score of the active version already.
         scored: that have one now.
         failed: that cannot be scored; their entries say why.
-        unreachable: that could not be fetched; they are tried again by the next run.
+        put_off: that could not be fetched, are still arriving, or found no memory on the device; the next run
+            tries them again.
     """
 
     studies: int = 0
     skipped: int = 0
     scored: int = 0
     failed: int = 0
-    unreachable: int = 0
+    put_off: int = 0
 
     @property
     def done(self) -> int:
         """How many of the studies to look at were looked at."""
-        return self.scored + self.failed + self.unreachable
+        return self.scored + self.failed + self.put_off
 
     def to_json(self) -> dict[str, int]:
         """For records and answers."""
@@ -72,7 +74,7 @@ class Tally:
         parts = [f"{self.done} of {self.studies} studies looked at", f"{self.scored} scored"]
         parts += [f"{self.skipped} scored before"] if self.skipped else []
         parts += [f"{self.failed} that cannot be scored"] if self.failed else []
-        parts += [f"{self.unreachable} that could not be fetched"] if self.unreachable else []
+        parts += [f"{self.put_off} put off"] if self.put_off else []
         return ", ".join(parts)
 
 
@@ -168,34 +170,49 @@ def score_studies(
     ids, skipped = unscored(models, model, datastore, options)
     tally = Tally(studies=len(ids), skipped=skipped)
     progress(tally)
-    in_a_row = 0
+    away = 0
     for image_id in ids:
         if stopped():
             raise StoppedError
         # Looked up for every scan: a version that is activated meanwhile scores the rest.
         loaded = models.load(model)
         try:
-            place = Path(datastore.get_image_uri(image_id))
-        except Exception as error:
-            in_a_row += 1
-            tally.unreachable += 1
-            progress(tally)
+            score = _score_study(loaded, datastore, image_id, stopped)
+        except UnknownImageError:  # removed since the run began
+            tally.studies -= 1
+        except (StillArrivingError, NoMemoryError):
+            tally.put_off += 1
+        except (PacsError, OSError) as error:
+            away, tally.put_off = away + 1, tally.put_off + 1
             logger.warning("a study could not be fetched (%s)", type(error).__name__)
-            if in_a_row >= _UNREACHABLE_IN_A_ROW:
+            if away >= _AWAY_IN_A_ROW:
+                progress(tally)
                 raise DataError(
-                    f"{in_a_row} studies one after the other could not be fetched",
+                    f"{away} studies one after the other could not be fetched",
                     remedy="check that the PACS answers, then score again; what was scored is kept",
                 ) from error
-            continue
-        in_a_row = 0
-        score = score_scan(loaded, place, stopped)
-        write_score(datastore, image_id, model, score)
-        if score.error is None:
-            tally.scored += 1
         else:
-            tally.failed += 1
+            away = 0
+            write_score(datastore, image_id, model, score)
+            if score.error is None:
+                tally.scored += 1
+            else:
+                tally.failed += 1
         progress(tally)
     return tally
+
+
+def _score_study(
+    loaded: LoadedModel, datastore: Datastore, image_id: str, stopped: Callable[[], bool]
+) -> Score:
+    """The score of an image; errors as of `score_scan`, and those of a datastore that cannot be reached."""
+    try:
+        place = Path(datastore.get_image_uri(image_id))
+    except (UnknownImageError, StillArrivingError):
+        raise
+    except DataError as error:  # what is there makes no scan
+        return _failed(loaded, f"{error.what}: {error.remedy}")
+    return score_scan(loaded, place, stopped)
 
 
 def score_scan(loaded: LoadedModel, place: Path, stopped: Callable[[], bool] = lambda: False) -> Score:
@@ -208,18 +225,24 @@ def score_scan(loaded: LoadedModel, place: Path, stopped: Callable[[], bool] = l
 
     Raises:
         StoppedError: when `stopped` says so.
+        NoMemoryError: when the device has no room for the scan now.
     """
-    version, sha256 = loaded.version.number, loaded.sha256
     try:
         scan: Scan = loaded.read(place)
         familiarity, uncertainty = measure(loaded, scan, stopped)
+    except NoMemoryError:
+        raise
     except SfdaError as error:
         # Without the file, which `what` does not hold.
-        return Score(sha256, version, now_utc(), error=f"{error.what}: {error.remedy}")
+        return _failed(loaded, f"{error.what}: {error.remedy}")
     except (OSError, ValueError, MemoryError) as error:
         logger.warning("a study could not be scored (%s)", type(error).__name__)
-        return Score(sha256, version, now_utc(), error=f"it cannot be read ({type(error).__name__})")
-    return score_of(familiarity, uncertainty, version=version, sha256=sha256)
+        return _failed(loaded, f"it cannot be read ({type(error).__name__})")
+    return score_of(familiarity, uncertainty, version=loaded.version.number, sha256=loaded.sha256)
+
+
+def _failed(loaded: LoadedModel, why: str) -> Score:
+    return Score(loaded.sha256, loaded.version.number, now_utc(), error=why)
 
 
 def _is_scored(info: Mapping[str, Any], model: str, active: Version) -> bool:

@@ -1,5 +1,6 @@
 """A folder as the app's datastore: what is found, under which ids, and what is kept of it."""
 
+import gzip
 import os
 import shutil
 import zipfile
@@ -17,6 +18,7 @@ from monai_sfda.label.studies import (
     open_datastore,
     scanner_of,
     scanners,
+    uploads,
 )
 from monai_sfda.label.studies.errors import TakenError, UnknownImageError
 from tests.data_readers import build
@@ -191,6 +193,27 @@ def test_uploads(tmp_path):
     assert again.list_images() == [image]
 
 
+def test_uploads_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_BYTES", 5_000)
+    small = build.write_nifti(tmp_path / "small.nii.gz", np.zeros((9, 8, 6), np.int16), build.affine())
+    uploads.check_upload(small)
+    large = build.write_nifti(tmp_path / "large.nii.gz", np.zeros((90, 80, 6), np.int16), build.affine())
+    with pytest.raises(DataError, match="GiB"):
+        uploads.check_upload(large)
+
+
+def test_several_channels_in_one_file_may_be_uploaded(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    datastore = opened(root, tmp_path)
+    array = np.random.default_rng(0).integers(0, 99, (9, 8, 6, 4)).astype(np.int16)
+    file = build.write_nifti(tmp_path / "four.nii.gz", array, build.affine())
+    image = datastore.add_image("four", str(file), {})
+    labels = build.write_nifti(tmp_path / "l.nii.gz", (array[..., 0] > 50).astype(np.uint8), build.affine())
+    datastore.save_label(image, str(labels), "final", {})
+    assert nib.load(datastore.get_label_uri(image, "final")).shape == (9, 8, 6)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -205,6 +228,8 @@ def test_uploads(tmp_path):
         ("a.mhd", b"ObjectType = Image\nElementDataFile = a.raw\n"),
         ("a.nii.gz", b"NRRD0004\ntype: short\n\n"),
         ("a.nii.gz", b"no volume"),
+        ("a.nii.gz", gzip.compress(bytes(5000))[:-9]),
+        ("a.nrrd", b"NRRD0004\ntype: short\ndimension: 3\nsizes: 99999 99999 99999\nencoding: raw\n\n"),
         ("a.txt", b"hello"),
         ("a.zip", b"PK no zip"),
     ],

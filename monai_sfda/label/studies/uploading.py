@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from monai_sfda.data.case import volume_suffix
-from monai_sfda.data.volume import read_volume
 from monai_sfda.errors import DataError
 from monai_sfda.files import cannot_write
 from monai_sfda.label.studies.errors import TakenError
-from monai_sfda.label.studies.uploads import check_upload, unpack_dicom
+from monai_sfda.label.studies.grids import grid_of
+from monai_sfda.label.studies.uploads import MOST_BYTES, check_upload, unpack_dicom
 
-_MOST_BYTES = 8 << 30
 _LONGEST_NAME = 128
 
 
@@ -48,7 +47,7 @@ class Uploads:
         try:
             beside.mkdir(parents=True)
             if file.name.lower().endswith(".zip"):
-                unpack_dicom(file, beside / "series", most_bytes=_MOST_BYTES)
+                unpack_dicom(file, beside / "series", most_bytes=MOST_BYTES)
             else:
                 suffix = volume_suffix(Path("x" + file.name.lower()))
                 if suffix is None:
@@ -59,7 +58,7 @@ class Uploads:
                 check_upload(file)
                 target = beside / f"volume{suffix}"
                 shutil.copyfile(file, target)
-                read_volume(target)
+                grid_of(target)
             beside.rename(folder)
         except OSError as error:
             raise cannot_write(folder, error) from error

@@ -4,19 +4,31 @@ Headers of NRRD and MetaImage may say that the voxels lie in another file, by an
 uploads could so have any file of the server read, and its bytes sent back as an image.
 """
 
+# mypy: untyped-calls-exclude="SimpleITK"
+
 from __future__ import annotations
 
+import gzip
+import math
 import re
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk  # noqa: N813
 
 from monai_sfda.data.case import volume_suffix
 from monai_sfda.data.dicom_headers import is_dicom
+from monai_sfda.data.quiet import quiet
 from monai_sfda.errors import DataError
 
-_HEADER_BYTES = 1 << 20
+MOST_BYTES, MOST_VOXELS = 8 << 30, 1 << 31
+"""Of one volume, unpacked; a scan of 1024 x 1024 x 1024 voxels fits."""
+_HEADER_BYTES, _BLOCK = 1 << 20, 1 << 20
+_GZIP = b"\x1f\x8b"
 _UPLOAD = Path("upload")
 _NRRD_FILE = re.compile(rb"data\s*_?\s*file\s*:", re.IGNORECASE)
 _NRRD_END = re.compile(rb"\r?\n\r?\n")
@@ -33,7 +45,8 @@ def check_upload(path: Path) -> None:
         path: where the upload was stored; its ending is the one that the client gave.
 
     Raises:
-        DataError: for NRRD and MetaImage headers with a detached data file, and for `.nhdr` and `.mhd`.
+        DataError: for NRRD and MetaImage headers with a detached data file, for `.nhdr` and `.mhd`, and for
+            what is damaged or unpacks to more than `MOST_BYTES`.
     """
     suffix = volume_suffix(path)
     if suffix in (".nhdr", ".mhd"):
@@ -54,6 +67,42 @@ def check_upload(path: Path) -> None:
         raise _is_none(suffix, "no NRRD")
     elif suffix == ".mha":
         _check_meta(start)
+    if suffix is not None:
+        _check_size(path, suffix)
+
+
+def _check_size(path: Path, suffix: str) -> None:
+    """Unpacked it is no larger than any scan: a small file may unpack to more than the machine has."""
+    try:
+        if suffix in (".nii", ".nii.gz"):
+            with path.open("rb") as stream:
+                packed = stream.read(2) == _GZIP
+            if packed:
+                written = 0
+                with gzip.open(path) as opened:
+                    while block := opened.read(_BLOCK):
+                        written += len(block)
+                        if written > MOST_BYTES:
+                            raise _is_larger()
+            return
+        reader: Any = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        with quiet():
+            reader.ReadImageInformation()
+        if math.prod(reader.GetSize()) * reader.GetNumberOfComponents() > MOST_VOXELS:
+            raise _is_larger()
+    except (OSError, EOFError, zlib.error, RuntimeError) as error:
+        raise DataError(
+            "the file is truncated or damaged", remedy="export it again and send it whole", path=_UPLOAD
+        ) from error
+
+
+def _is_larger() -> DataError:
+    return DataError(
+        f"a volume of more than {MOST_BYTES >> 30} GiB",
+        remedy="send one scan, in its own resolution",
+        path=_UPLOAD,
+    )
 
 
 def _check_meta(start: bytes) -> None:
@@ -111,7 +160,7 @@ def unpack_dicom(archive: Path, folder: Path, *, most_bytes: int, most_files: in
                     continue
                 target = folder / f"{count + 1:05d}.dcm"
                 with opened.open(entry) as source, target.open("wb") as sink:
-                    while block := source.read(1 << 20):
+                    while block := source.read(_BLOCK):
                         written += len(block)
                         if written > most_bytes:
                             raise _too_large(f"over {most_bytes >> 20} MiB unpacked")

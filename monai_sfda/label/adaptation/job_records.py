@@ -17,6 +17,7 @@ from monai_sfda.label.adaptation.steps import RUN
 from monai_sfda.label.adaptation.work import LOG, PRIVATE, read_request
 
 logger = logging.getLogger(__name__)
+_ROOM, _ROOM_BYTES = "room", 64 * 1024
 
 
 class JobRecords:
@@ -83,14 +84,31 @@ class JobRecords:
         shutil.rmtree(self.folder / identifier, ignore_errors=True)
 
     def _change(self, identifier: str, **entries: Any) -> Job:
-        """Changes a record in memory and on disk; a full disk keeps the old file and is logged."""
+        """Changes a record in memory and on disk.
+
+        On a full disk the room that was set aside is given up for it; where that does not help the old file
+        stays, and the log says so.
+        """
         with self._lock:
             job = self._records[identifier] = replace(self._records[identifier], **entries)
             try:
                 write_job(self.folder / identifier, job)
-            except OutputError as error:
-                logger.error("the record of job %s: %s", identifier, error.what)
+            except OutputError:
+                self._give_up_room(identifier)
+                try:
+                    write_job(self.folder / identifier, job)
+                except OutputError as error:
+                    logger.error("the record of job %s: %s", identifier, error.what)
             return job
+
+    def _set_room_aside(self, identifier: str) -> None:
+        """Room for the record of a job that fails since the disk is full."""
+        with contextlib.suppress(OSError):
+            (self._private(identifier) / _ROOM).write_bytes(bytes(_ROOM_BYTES))
+
+    def _give_up_room(self, identifier: str) -> None:
+        with contextlib.suppress(OSError):
+            (self._private(identifier) / _ROOM).unlink(missing_ok=True)
 
     def _private(self, identifier: str) -> Path:
         return self.folder / identifier / PRIVATE

@@ -25,6 +25,7 @@ from monai_sfda.label.adaptation.recovery import claim_folder, interrupted_jobs,
 from monai_sfda.label.adaptation.work import (
     GRACE_SECONDS,
     OPTIONS,
+    JobError,
     Workplace,
     plan,
     read_request,
@@ -223,6 +224,7 @@ class Jobs(JobRecords):
         job = self._change(
             identifier, status=Status.RUNNING, started_at=job.started_at or now(), attempts=job.attempts + 1
         )
+        self._set_room_aside(identifier)
         place = Workplace(
             job,
             self.folder / identifier,
@@ -239,6 +241,8 @@ class Jobs(JobRecords):
             change = {"status": Status.STOPPED, "reason": running.why}
             if running.interrupted:
                 change = views.interruption(self.job(identifier), running.why)
+        except JobError as error:
+            change = {"status": Status.ERROR, "reason": error.what}
         except SfdaError as error:
             change = {"status": Status.ERROR, "reason": withhold_locations(str(error))}
         except Exception as error:  # a fault of ours must not end the queue
@@ -246,6 +250,7 @@ class Jobs(JobRecords):
                 log.write(traceback.format_exc())
             change = {"status": Status.ERROR, "reason": views.fault(error)}
         job = self._change(identifier, **{"ended_at": now(), **change})
+        self._give_up_room(identifier)
         logger.info("job %s ended: %s", identifier, job.status.value)
 
     def _canonical(self, device: str) -> str:

@@ -5,6 +5,7 @@ The log may name folders of the machine; what is said here never does.
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ _OWN = "monai_sfda: error: "
 _UNEXPECTED = "unexpected "
 _TAIL = 64 * 1024
 _MOST_CHARACTERS = 400
+_LEAST_FREE_BYTES = 256 * 1024
 _MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "MemoryError")
 _DISK = ("No space left on device", "no space left on device", "Disk quota exceeded")
 DETAILS = "the administrator finds the details in the job's log"
@@ -40,7 +42,7 @@ def reason_of(returncode: int, log: Path) -> str:
     if returncode < 0:
         return _of_signal(-returncode)
     text = tail(log)
-    if any(word in text for word in _DISK):
+    if any(word in text for word in _DISK) or _is_full(log.parent):
         return "the disk is full: make room on the server and resume the job"
     if any(word in text for word in _MEMORY):
         return "the device's memory was too small: choose another device, or ask the administrator"
@@ -51,6 +53,14 @@ def reason_of(returncode: int, log: Path) -> str:
         kind = own[-1].removeprefix(_OWN + _UNEXPECTED).split(":")[0]
         return f"a fault of the software ({kind[:60]}): {DETAILS}"
     return f"the process ended with status {returncode}: {DETAILS}"
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk has no room; the log may have found none for the error either."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 def _of_signal(number: int) -> str:

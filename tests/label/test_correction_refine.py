@@ -85,9 +85,12 @@ def test_nothing_changes_beyond_the_reach(erring, mm):
 
 def test_nothing_changes_outside_the_region_of_interest(erring):
     roi = (slice(0, 100), slice(50, 100), slice(0, 20))
-    found = corrected(erring, [MISSED], roi=roi)
+    outside = (70, 40, 10)
+    found = corrected(erring, [MISSED, outside], roi=roi)
     changed = found != erring.classes
     assert changed[roi].any()
+    assert changed[outside]  # a mark is obeyed wherever it lies
+    changed[outside] = False
     changed[roi] = False
     assert not changed.any()
 

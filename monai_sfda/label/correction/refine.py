@@ -102,12 +102,21 @@ def refine(
         )
     )
     free = (before == 0) | np.isin(before, list(yielding))
+    if roi is not None:
+        inside = np.zeros(before.shape, np.bool_)
+        inside[tuple(_moved(part, box.start) for part, box in zip(roi, window.box, strict=True))] = True
+        wanted = np.where(inside, wanted, before == target)
     add = wanted & (before != target) & free & ~marks["background"]
     remove = ~wanted & (before == target) & ~marks["foreground"]
     box = classes[window.box]
     box[_in_one_piece(add, marks["add"])] = target
     box[_in_one_piece(remove, marks["remove"])] = 0
     return classes
+
+
+def _moved(part: slice, start: int) -> slice:
+    """A slice of the scan's indices as one of the box's."""
+    return slice(max(0, part.start - start), max(0, part.stop - start))
 
 
 def _set_marks(classes: NDArray[np.uint8], target: int, seeds: Seeds) -> None:

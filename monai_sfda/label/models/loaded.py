@@ -18,13 +18,14 @@ from monai_sfda.data.scan import Scan
 from monai_sfda.engines.inference import plane_probabilities
 from monai_sfda.engines.shift import ShiftScorer
 from monai_sfda.engines.uncertainty import Prediction, predict_scan
-from monai_sfda.engines.volumes import Segmenter, VolumeSegmentation, volumes_ml
+from monai_sfda.engines.volumes import Segmenter, VolumeSegmentation
 from monai_sfda.errors import DataError, SfdaError, StoreError
 from monai_sfda.files import file_sha256
 from monai_sfda.guard import Familiarity, ScanObserver, compare
 from monai_sfda.guard.reference_file import find_reference
 from monai_sfda.label.models.installed import DOMAIN, InstalledModel
 from monai_sfda.label.models.reading import read_scan
+from monai_sfda.label.models.volumes import volumes_ml
 from monai_sfda.store import Version
 
 

@@ -18,11 +18,11 @@ from monai_sfda.data.checks import describe_shape
 from monai_sfda.data.dicom_grid import LPS_TO_RAS
 from monai_sfda.data.scan import Scan
 from monai_sfda.engines.uncertainty import StructureConfidence
-from monai_sfda.engines.volumes import volumes_ml
 from monai_sfda.errors import OutputError
 from monai_sfda.files import cannot_write
 from monai_sfda.guard.familiarity import FAMILIAR, Familiarity
 from monai_sfda.label.models import LoadedModel
+from monai_sfda.label.models.volumes import volumes_ml
 from monai_sfda.label.segmentation.options import ResultOptions
 from monai_sfda.label.values import read_options
 from monai_sfda.store import Version

@@ -220,17 +220,17 @@ def test_failed_logins_of_an_address_are_slowed_and_an_administrator_frees_it(tm
 def test_failures_are_json_with_a_reason_and_tell_nothing_of_the_server(tmp_path, caplog, kind):
     gate, _ = gate_of(tmp_path)
     with caplog.at_level(logging.DEBUG):
-        response = client_of(gate).get(f"/logs/?kind={kind}", headers={"X-Request-ID": "my-request-1"})
+        response = client_of(gate).get(f"/logs/?kind={kind}", headers={"X-Request-ID": "0123-4567-89ab"})
     error, status = ERRORS[kind]
     assert response.status_code == status
     content = response.json()
-    assert content["request_id"] == response.headers["X-Request-ID"] == "my-request-1"
+    assert content["request_id"] == response.headers["X-Request-ID"] == "0123-4567-89ab"
     assert content["detail"]
     assert content["remedy"]
     assert "/data" not in response.text
     assert SECRET not in response.text
     lines = [JsonLines().format(record) for record in caplog.records if record.name.startswith("monai_sfda")]
-    assert any("my-request-1" in line and type(error).__name__ in line for line in lines)
+    assert any("0123-4567-89ab" in line and type(error).__name__ in line for line in lines)
     assert all(SECRET not in line and "/data" not in line for line in lines)
 
 

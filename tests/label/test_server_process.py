@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -140,6 +141,18 @@ def test_what_cannot_be_served_is_said_in_one_line(tmp_path: Path, options: list
     assert last.startswith("monai_sfda: error: ")
     assert said in last
     assert str(tmp_path) not in last
+
+
+def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path):
+    (tmp_path / "studies").mkdir()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        words = command(tmp_path / "studies", tmp_path / "home")
+        words[words.index("--port") + 1] = str(taken.getsockname()[1])
+        done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 1
+    assert "--port" in done.stderr.strip().splitlines()[-1]
 
 
 def test_users_are_kept_on_the_command_line(tmp_path: Path):

@@ -26,7 +26,7 @@ HEADER = "X-Request-ID"
 ANSWERED = "sfda_answered"
 """Key of a request's scope: its failure is answered and logged, although the exception still comes up."""
 _STATE = "sfda_request_id"
-_PLAIN = frozenset(string.ascii_letters + string.digits + "-")
+_PLAIN = frozenset(string.hexdigits + "-")
 
 
 class NotThereError(SfdaError):
@@ -84,7 +84,7 @@ _TELL = "tell the server's administrator the request id"
 
 
 def new_request_id(given: str | None) -> str:
-    """A client's own id when it is plain and short, else a new one."""
+    """A client's own id when it is hexadecimal (as UUIDs are) and short, else a new one."""
     if given and 8 <= len(given) <= 64 and set(given) <= _PLAIN:
         return given
     return secrets.token_hex(8)
@@ -188,8 +188,13 @@ def _answer_own(scope: Scope, error: SfdaError) -> JSONResponse:
 
 
 def _answer_stock(scope: Scope, error: Exception) -> JSONResponse | None:
-    """MONAI Label's own errors; its texts may name an id, which the client has sent itself."""
+    """A full memory, and MONAI Label's own errors."""
     kind = type(error).__name__
+    if isinstance(error, MemoryError) or kind == "OutOfMemoryError":
+        _note(scope, 503, error, logging.ERROR)
+        remedy = "try again in a while; if it fails again, tell the server's administrator"
+        headers = {"Retry-After": "60"}
+        return answer(scope, 503, "there is not enough memory for this scan", remedy=remedy, headers=headers)
     if kind in ("ImageNotFoundException", "LabelNotFoundException"):
         _note(scope, 404, error, logging.WARNING)
         what = "image" if kind.startswith("Image") else "label"

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -120,6 +121,8 @@ class Server:
     @contextlib.asynccontextmanager
     async def _lifespan(self, api: FastAPI) -> AsyncIterator[None]:
         self.app.server_mode(True)
+        # As many threads as requests: those that wait for a silent PACS never keep a login waiting.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = self.settings.limits.requests
         cleaner = asyncio.create_task(self._clean())
         event(
             "started", version=__version__, models=len(self.app.models), users=self.settings.users is not None

@@ -79,7 +79,9 @@ class Gate:
         self.in_hand += 1
         try:
             await self._handle(scope, headers, receive, sender)
-        except (ClientDisconnect, asyncio.CancelledError):
+        except ClientDisconnect:
+            sender.status = sender.status or 499
+        except asyncio.CancelledError:
             sender.status = sender.status or 499
             raise
         finally:

@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from types import FrameType
 
 import uvicorn
 
+from monai_sfda.errors import SettingError
 from monai_sfda.label.server.config import ServerSettings
 from monai_sfda.label.server.logs import event, set_up_logs
 
@@ -40,18 +42,16 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
     faulthandler.enable()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    listening = listen(settings.host, settings.port)
     from monai_sfda.label.server.application import Server
 
     server = Server(settings, log_file=log_file)
     web = uvicorn.Server(
         uvicorn.Config(
             server.asgi,
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=True,
             proxy_headers=settings.behind_proxy is not None,
             forwarded_allow_ips=settings.behind_proxy or "",
             ssl_certfile=settings.tls_certificate,
@@ -59,22 +59,46 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
             timeout_keep_alive=75,
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=int(settings.limits.shutdown_s),
-            h11_max_incomplete_event_size=64 * 1024,
             ws="none",
             lifespan="on",
         )
     )
     announce(address_of(settings))
-    status = 0
     try:
-        web.run()
-        status = 0 if web.started else 3
+        web.run(sockets=[listening])
     except (SystemExit, KeyboardInterrupt):
-        status = 0 if web.started else 3
+        event("told_to_stop")
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         server.close()
+    status = 0 if web.started else 3
     _leave_threads(status)
     return status
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        SettingError: when the address or the port cannot be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+            made.listen(1024)
+        except BaseException:
+            made.close()
+            raise
+    except OSError as error:
+        raise SettingError(
+            f"port {port} of {host} cannot be used ({error.strerror or error})",
+            remedy="choose another --port or --host, or end what uses it",
+        ) from error
+    return made
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

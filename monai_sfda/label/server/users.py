@@ -85,6 +85,12 @@ class _Content(BaseModel):
     users: dict[str, Account] = {}
 
 
+class UserFileError(DataError):
+    """The file of users cannot be used: nobody gets in until it can."""
+
+    http_status = 503
+
+
 class UserFile:
     """The accounts of a file. Safe for several threads; several processes see each other's changes.
 
@@ -92,7 +98,7 @@ class UserFile:
         path: of the file; `create` makes a new one, otherwise it must be there.
 
     Raises:
-        DataError: when the file is missing, unreadable, damaged, or open to other accounts of the machine.
+        UserFileError: when the file is missing, unreadable, damaged, or open to other accounts.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -102,7 +108,7 @@ class UserFile:
         self._content = _Content()
         self._nobody = PasswordHash.of(secrets.token_hex(16))
         if not path.exists() and not create:
-            raise DataError(
+            raise UserFileError(
                 "the file of users is missing",
                 remedy="make one with `monai-sfda users add FILE NAME`",
                 path=path.name,
@@ -187,7 +193,7 @@ class UserFile:
         if seen == self._seen:
             return
         if os.name == "posix" and status.st_mode & 0o077:
-            raise DataError(
+            raise UserFileError(
                 "the file of users can be read by other accounts of this machine",
                 remedy="run `chmod 600` on it",
                 path=self.path.name,
@@ -200,8 +206,8 @@ class UserFile:
             raise self._unreadable("it is no file of users, or damaged") from error
         self._seen = seen
 
-    def _unreadable(self, why: str) -> DataError:
-        return DataError(
+    def _unreadable(self, why: str) -> UserFileError:
+        return UserFileError(
             f"the file of users cannot be read ({why})",
             remedy="restore it from the backup, or make a new one with `monai-sfda users add FILE NAME`",
             path=self.path.name,

@@ -1,0 +1,182 @@
+"""Uploaded scans end with their time, and TLS is spoken with the hospital's own certificates."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import json
+import os
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fastapi import FastAPI, UploadFile
+from starlette.testclient import TestClient
+
+from monai_sfda.errors import DataError
+from monai_sfda.label.server.answers import TooLargeError, install_handlers
+from monai_sfda.label.server.config import Limits, ServerSettings
+from monai_sfda.label.server.proxy import Pacs, proxy_router
+from monai_sfda.label.server.roles import User
+from monai_sfda.label.server.sessions import BoundedSessions
+from monai_sfda.label.studies.open import Credentials
+
+ANNA, BERT = User("anna", frozenset()), User("bert", frozenset())
+KILOBYTE = 2**10 / 2**30
+
+
+def upload(size: int) -> list[UploadFile]:
+    """A file of so many bytes."""
+    return [UploadFile(BytesIO(bytes(size)), size=size, filename="scan.nii")]
+
+
+def age(sessions: BoundedSessions, identifier: str, seconds: int) -> None:
+    """Makes a session older."""
+    file = sessions.folder / identifier / "meta.info"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "last_access_ts": content["last_access_ts"] - seconds}))
+
+
+def test_a_session_ends_with_its_time_and_so_do_its_files(tmp_path: Path):
+    sessions = BoundedSessions(tmp_path / "sessions", Limits())
+    short = sessions.add_files(upload(100), ANNA, 120, False).name
+    long = sessions.add_files(upload(100), ANNA, 0, False).name
+    age(sessions, short, 121)
+    age(sessions, long, 121)
+    assert sessions.remove_expired() == 1
+    assert sessions.get_session(short) is None
+    assert sessions.get_session(long) is not None
+    assert [path.name for path in sessions.folder.iterdir()] == [long]
+
+
+def test_use_keeps_a_session_and_no_client_asks_for_longer_than_there_is(tmp_path: Path):
+    sessions = BoundedSessions(tmp_path / "sessions", Limits(session_hours=1))
+    info = sessions.add_files(upload(100), ANNA, 10**9, False)
+    assert info.expiry == 3600
+    age(sessions, info.name, 3000)
+    assert sessions.get_session(info.name) is not None
+    age(sessions, info.name, 3000)
+    assert sessions.get_session(info.name) is not None, "it was used in between"
+
+
+def test_what_a_killed_server_left_is_removed(tmp_path: Path):
+    sessions = BoundedSessions(tmp_path / "sessions", Limits())
+    left = sessions.folder / "incoming-abc"
+    (left / "image").mkdir(parents=True)
+    fresh = sessions.folder / "incoming-def"
+    fresh.mkdir()
+    os.utime(left, (time.time() - 7200,) * 2)
+    assert sessions.remove_expired() == 1
+    assert [path.name for path in sessions.folder.iterdir()] == ["incoming-def"]
+
+
+def test_room_is_counted_for_each_user_and_for_all(tmp_path: Path):
+    limits = Limits(session_gb_user=3 * KILOBYTE, session_gb=4 * KILOBYTE)
+    sessions = BoundedSessions(tmp_path / "sessions", limits)
+    sessions.add_files(upload(2 * 2**10), ANNA, 0, False)
+    with pytest.raises(TooLargeError):
+        sessions.add_files(upload(2 * 2**10), ANNA, 0, False)
+    sessions.add_files(upload(2**10), BERT, 0, False)
+    with pytest.raises(TooLargeError):
+        sessions.add_files(upload(2**10), BERT, 0, False)
+
+
+@pytest.mark.parametrize(
+    "identifier", ["", "..", "../x", "incoming-abc", "00000000-0000-0000-0000-000000000000"]
+)
+def test_no_other_folder_is_a_session(tmp_path: Path, identifier: str):
+    sessions = BoundedSessions(tmp_path / "sessions", Limits())
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "meta.info").write_text("{}")
+    assert sessions.get_session(identifier) is None
+    sessions.remove_session(identifier)
+    assert (tmp_path / "x" / "meta.info").is_file()
+
+
+class Page(BaseHTTPRequestHandler):
+    """An empty list for every question."""
+
+    def do_GET(self) -> None:
+        """Answers."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/dicom+json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> tuple[Path, Path]:
+    """A certificate that no public authority has signed, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pacs")])
+    now = dt.datetime.now(dt.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def secure_archive(certificate) -> Iterator[str]:
+    """The address of a PACS that speaks TLS."""
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_address[1]}/dicom-web"
+    server.shutdown()
+
+
+def test_the_pacs_is_trusted_by_its_own_authority_alone(tmp_path: Path, secure_archive: str, certificate):
+    strict = ServerSettings(secure_archive, tmp_path)
+    trusting = replace(strict, credentials=Credentials(ca_file=certificate[0]))
+    statuses = []
+    for settings in (strict, trusting):
+        app = FastAPI()
+        install_handlers(app)
+        app.include_router(proxy_router(Pacs(settings)))
+        with TestClient(app, raise_server_exceptions=False) as client:
+            statuses.append(client.get("/proxy/dicom/qido/studies").status_code)
+    assert statuses == [502, 200]
+
+
+def test_certificates_that_cannot_be_read_are_an_error(tmp_path: Path):
+    (tmp_path / "ca.pem").write_text("no certificate")
+    settings = ServerSettings(
+        "https://127.0.0.1:9", tmp_path, credentials=Credentials(ca_file=tmp_path / "ca.pem")
+    )
+    with pytest.raises(DataError, match=r"ca\.pem"):
+        Pacs(settings)

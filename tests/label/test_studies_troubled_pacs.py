@@ -1,6 +1,8 @@
 """A PACS that breaks off, refuses, is silent or asks for a login: nothing half is kept, nothing is lost."""
 
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,6 +59,44 @@ def test_a_download_that_breaks_off_leaves_nothing(relay, tmp_path):
         datastore.get_image_uri(series.uid)
     assert not list((datastore.work / "series").rglob("*.dcm"))
     relay.broken_after = None
+    assert len(list(Path(datastore.get_image_uri(series.uid)).iterdir())) == 12
+
+
+def test_a_series_that_could_not_be_looked_at_is_not_called_unknown(relay, tmp_path):
+    series = one_series(relay, tmp_path)
+    datastore = opened(relay, tmp_path / "cache")
+    relay.failing = "/instances"
+    assert datastore.list_images() == []
+    with pytest.raises(PacsError, match="error"):
+        datastore.get_image_uri(series.uid)
+    relay.failing = None
+    assert Path(datastore.get_image_uri(series.uid)).is_dir()
+
+
+_FETCH = """
+import sys
+from pathlib import Path
+from monai_sfda.label.studies import open_datastore
+open_datastore(sys.argv[1], cache=Path(sys.argv[2])).get_image_uri(sys.argv[3])
+"""
+
+
+@pytest.mark.long
+def test_a_process_that_is_killed_in_a_download_leaves_nothing_that_counts(relay, tmp_path):
+    series = one_series(relay, tmp_path)
+    relay.slow_after = 9000
+    words = [sys.executable, "-c", _FETCH, relay.dicomweb, str(tmp_path / "cache"), series.uid]
+    child = subprocess.Popen(words)
+    end = time.monotonic() + 300
+    while not list(tmp_path.glob("cache/*/series/*/.*.tmp")):
+        assert child.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    child.kill()
+    child.wait()
+    relay.slow_after = None
+    datastore = opened(relay, tmp_path / "cache")
+    assert not list((datastore.work / "series").glob("*/*/volumes.json"))
     assert len(list(Path(datastore.get_image_uri(series.uid)).iterdir())) == 12
 
 

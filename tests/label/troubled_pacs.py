@@ -17,7 +17,9 @@ class Relay(ThreadingHTTPServer):
     """Passes requests on to a PACS.
 
     Attributes:
-        broken_after: bytes of an answer's body after which the connection is cut; None for never.
+        broken_after: bytes of an answer with files after which the connection is cut; None for never.
+        slow_after: bytes of such an answer after which no more comes for a minute; None for never.
+        failing: part of the paths that are answered by 500; None for none.
         refused: methods that are answered by 405.
         login: `user:password` that is asked for; None for none.
         silent: seconds before each answer.
@@ -31,6 +33,8 @@ class Relay(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = target
         self.broken_after: int | None = None
+        self.slow_after: int | None = None
+        self.failing: str | None = None
         self.refused: frozenset[str] = frozenset()
         self.login: str | None = None
         self.silent = 0.0
@@ -68,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
         expected = relay.login and "Basic " + base64.b64encode(relay.login.encode()).decode()
         if expected and self.headers.get("Authorization") != expected:
             self._answer(401, {}, b"")
+        elif relay.failing is not None and relay.failing in self.path:
+            self._answer(500, {}, b"")
         elif self.command in relay.refused:
             self._answer(405, {}, b"")
         else:
@@ -87,12 +93,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        cut = self.server.broken_after
+        files = headers.get("Content-Type", "").startswith("multipart")
+        cut = self.server.broken_after if files else None
         if cut is not None and cut < len(body):
             self.wfile.write(body[:cut])
             self.close_connection = True
             self.connection.close()
             return
+        slow = self.server.slow_after if files else None
+        if slow is not None and slow < len(body):
+            self.wfile.write(body[:slow])
+            self.wfile.flush()
+            body = body[slow:]
+            end = time.monotonic() + 60
+            while self.server.slow_after is not None and time.monotonic() < end:
+                time.sleep(0.1)
         self.wfile.write(body)
 
 

@@ -92,7 +92,7 @@ class PacsSeries:
         self._looked = self._failed = float("-inf")
         self._pause = _FRESH_SECONDS
         self._error: PacsError | None = None
-        self._postponed: dict[str, float] = {}
+        self._postponed: dict[str, tuple[float, SfdaError]] = {}
         self._counted: dict[str, tuple[int, float]] = {}
         self._looks: dict[str, tuple[int, float]] = {}
 
@@ -122,12 +122,19 @@ class PacsSeries:
             return self._listed
 
     def find(self, uid: str) -> ListedSeries | None:
-        """One scan, also one that has come since the last list; None where there is none."""
+        """One scan, also one that has come since the last list; None where there is none.
+
+        Raises:
+            PacsError: when the PACS does not answer, to the list or to what is asked of the series.
+        """
         found = self.scans().get(uid)
         if found is None and uid and len(uid) <= 64 and uid.replace(".", "").isalnum():
             rows = self.pacs.series(SeriesInstanceUID=uid)
             rows = [r for r in rows if first_value(r, SERIES) == uid and self._is_wanted(r)]
+            self._postponed.pop(uid, None)
             found = self._scans_among([self._note(row) for row in rows]).get(uid)
+            if found is None and uid in self._postponed:
+                raise self._postponed[uid][1]
         return found
 
     def same_for(self, uid: str, count: int) -> float:
@@ -172,12 +179,16 @@ class PacsSeries:
         new = [
             s
             for s in listed
-            if s.uid and s.study and "scan" not in self.known(s.uid) and self._postponed.get(s.uid, 0) < now
+            if s.uid and s.study and "scan" not in self.known(s.uid) and self._until(s.uid) < now
         ]
         if new:
             with ThreadPoolExecutor(min(self.threads, len(new)), "pacs") as threads:
                 list(threads.map(self._look_at, new))
         return {s.uid: s for s in listed if self.known(s.uid).get("scan")}
+
+    def _until(self, uid: str) -> float:
+        """When a series that could not be looked at may be tried again."""
+        return self._postponed[uid][0] if uid in self._postponed else float("-inf")
 
     def _look_at(self, listed: ListedSeries) -> None:
         """Looks at one header in the middle of a series: the first ones may be scouts of another kind."""
@@ -204,8 +215,9 @@ class PacsSeries:
                 "acquired": None if when is None else when.isoformat(),
             }
             self.records.update(listed.uid, {"series": known, **self._first_seen(listed.uid)})
+            self._postponed.pop(listed.uid, None)
         except SfdaError as error:
-            self._postponed[listed.uid] = time.monotonic() + _AGAIN_SECONDS
+            self._postponed[listed.uid] = time.monotonic() + _AGAIN_SECONDS, error
             logger.warning("a series is left out for now: %s", error.what)
 
     def _first_seen(self, uid: str) -> dict[str, Any]:

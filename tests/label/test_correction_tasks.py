@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -156,6 +158,12 @@ def test_scribbles_that_cannot_be_used_are_refused_in_words(site, tmp_path):
         ask(site, "scribbles", selected_label_name="liver")
     with pytest.raises(SettingError, match="no scribbles came along"):
         ask(site, "scribbles", selected_label_name="liver", label="/etc/hostname")
+    with tempfile.NamedTemporaryFile(
+        suffix=".nii.gz"
+    ) as others:  # named by a client of this package's server
+        others.write(Path(sent["label_file"]).read_bytes())
+        with pytest.raises(SettingError, match="no scribbles came along"):
+            ask(site, "scribbles", selected_label_name="liver", label=others.name, user="somebody")
     with pytest.raises(SettingError, match="no structure is chosen"):
         ask(site, "scribbles", **{**sent, "selected_label_name": None})
     with pytest.raises(SettingError, match="no structure 'splen': choose one of spleen"):

@@ -65,9 +65,17 @@ def label_file(request: Mapping[str, Any]) -> Path:
     path = Path(named)
     if not path.is_absolute() or path.is_symlink() or not path.is_file():
         raise missing
-    if stored is None and path.parent.resolve() != Path(tempfile.gettempdir()).resolve():
-        raise missing  # MONAI Label's own endpoint lets a client name any file here
+    if stored is None and not _of_the_stock_server(path, request):
+        raise missing
     return path
+
+
+def _of_the_stock_server(path: Path, request: Mapping[str, Any]) -> bool:
+    """Whether MONAI Label's own endpoint may have stored a file. It lets a client name any file as the label.
+
+    This package's server names `user` in every request and the upload in `label_file` alone.
+    """
+    return "user" not in request and path.parent.resolve() == Path(tempfile.gettempdir()).resolve()
 
 
 def read_label_map(

@@ -27,7 +27,7 @@ class SmallApp:
         return sorted(self.studies.list_images())
 
 
-def small_app(store: ModelStore, scans: Path, cache: Path) -> SmallApp:
+def small_app(store: ModelStore, scans: Path | str, cache: Path) -> SmallApp:
     models = Models(store, device="cpu")
     tasks = {name: models[name].task for name in models}
     return SmallApp(models, open_datastore(str(scans), cache=cache, tasks=tasks))

@@ -12,6 +12,7 @@ from monai_sfda.errors import SettingError
 from monai_sfda.label.adaptation.job_process import identity_of, marked, start_process
 from monai_sfda.label.adaptation.record import Status, read_job
 from tests.label.adaptation_site import Site, site, until
+from tests.store_runs import write_adapted_run
 
 __all__ = ["site"]
 SLOW = "say(1); time.sleep(300)"
@@ -71,6 +72,18 @@ def test_automatic_activation_is_for_accepted_versions_alone(site):
     assert site.store.active("abdomen").number == 2
     site.script = "finish('unsure')"
     assert not ended(jobs, jobs.submit("adapt", "abdomen", {}, "erwin").id).activated
+    assert site.store.active("abdomen").number == 2
+    jobs.close()
+
+
+def test_an_adaptation_does_not_take_the_place_of_a_fine_tuned_version_by_itself(site):
+    write_adapted_run(site.root / "tuned", weights=b"tuned", verdict="unsure", target_labels_read=True)
+    site.store.publish(site.root / "tuned", activate=True)
+    jobs = site.jobs(activation="automatic")
+    job = jobs.submit("adapt", "abdomen", {}, "erwin")
+    assert "starts from version 1, the source model" in job.notes[-1]
+    done = ended(jobs, job.id)
+    assert (done.verdict, done.activated, done.notes[-1]) == ("accept", False, job.notes[-1])
     assert site.store.active("abdomen").number == 2
     jobs.close()
 

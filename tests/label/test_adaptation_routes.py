@@ -207,6 +207,14 @@ def test_the_page_shows_what_the_roles_allow_and_needs_no_other_server(client, m
     assert "<button" not in client.get("/sfda/").text
 
 
+def test_a_damaged_model_is_shown_as_such(client, site):
+    path = site.store.root / "abdomen" / "active.json"
+    path.write_text("{")
+    assert "active.json cannot be read" in client.get("/sfda/models").json()["models"][0]["fault"]
+    page = client.get("/sfda/")
+    assert (page.status_code, "not readable" in page.text) == (200, True)
+
+
 def test_the_adaptation_is_the_first_trainer_and_its_panel_has_typed_choices(client):
     found = trainers_of(client.app.state.sfda_app)
     assert list(found) == ["adapt_abdomen", "fine_tune_abdomen"]

@@ -67,7 +67,8 @@ def publish_outcome(store: Path, job: Job, run: Path, *, automatic: bool) -> tup
         job: whose run it is; its user publishes.
         run: folder.
         automatic: whether an adaptation that the guard accepted becomes active at once. A fine-tuned version
-            always waits for somebody's decision: no guard has judged it.
+            always waits for somebody's decision, since no guard has judged it; and an adaptation never takes
+            the place of a fine-tuned one by itself, since the guard compared it with the source model alone.
 
     Returns:
         The version, and whether it was made active.
@@ -78,9 +79,10 @@ def publish_outcome(store: Path, job: Job, run: Path, *, automatic: bool) -> tup
     opened = ModelStore(store, by=job.by)
     version = _published(opened, job.model, file_sha256(run / RECORD)) or opened.publish(run, model=job.model)
     activate = automatic and job.kind is Kind.ADAPT and version.verdict == ACCEPT and not version.is_unadapted
-    if activate:
+    if activate and not opened.active(job.model).manifest.get("target_labels_read"):
         opened.activate(job.model, version.number, reason="automatic: the guard accepted it")
-    return version, activate
+        return version, True
+    return version, False
 
 
 def _published(store: ModelStore, model: str, record_sha256: str) -> Version | None:

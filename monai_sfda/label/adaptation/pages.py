@@ -7,10 +7,9 @@ from typing import Any
 
 import jinja2
 
-from monai_sfda.errors import SfdaError
 from monai_sfda.evaluation.report_content import VERDICTS
 from monai_sfda.label.adaptation.before_after import Comparison
-from monai_sfda.label.adaptation.signing_off import described, model_described
+from monai_sfda.label.adaptation.signing_off import described, models_described
 from monai_sfda.label.server.roles import User
 
 _MOST_JOBS, _MOST_CHANGES = 20, 20
@@ -18,13 +17,12 @@ _MOST_JOBS, _MOST_CHANGES = 20, 20
 
 def sign_off_page(app: Any, user: User) -> str:
     """Models, versions, verdicts, jobs, and the buttons that the user's roles allow."""
-    models = []
-    for installed in app.models.values():
-        try:
-            log = list(installed.store.log(installed.name).changes)[-_MOST_CHANGES:]
-            models.append(model_described(installed) | {"log": log[::-1], "fault": None})
-        except SfdaError as error:
-            models.append({"name": installed.name, "fault": error.what, "versions": [], "log": []})
+    models = models_described(app.models)
+    for model in models:
+        model["log"] = []
+        if model["fault"] is None:
+            changes = app.models[model["name"]].store.log(model["name"]).changes
+            model["log"] = list(changes)[: -_MOST_CHANGES - 1 : -1]
     jobs = [app.jobs.status(job.id) for job in reversed(app.jobs.jobs()[-_MOST_JOBS:])]
     return _template("sign_off.html.j2").render(
         models=models,

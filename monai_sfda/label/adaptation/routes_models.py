@@ -16,7 +16,13 @@ from monai_sfda.label.adaptation.serving import (
     reason_in,
     version_of,
 )
-from monai_sfda.label.adaptation.signing_off import activate, described, model_described, roll_back
+from monai_sfda.label.adaptation.signing_off import (
+    activate,
+    described,
+    model_described,
+    models_described,
+    roll_back,
+)
 from monai_sfda.label.server.roles import User, require
 from monai_sfda.label.values import as_bool
 
@@ -36,10 +42,7 @@ def page(request: Request, user: Looking) -> HTMLResponse:
 def models(request: Request, user: Looking) -> Any:
     """Active version, the one to roll back to, verdicts, who published what when."""
     app = app_of(request)
-    return {
-        "models": [model_described(installed) for installed in app.models.values()],
-        "activation": app.jobs.activation,
-    }
+    return {"models": models_described(app.models), "activation": app.jobs.activation}
 
 
 @router.get("/models/{name}/log", summary="Who changed what when")

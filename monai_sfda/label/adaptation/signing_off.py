@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from monai_sfda.errors import SettingError
+from monai_sfda.errors import SettingError, SfdaError
 from monai_sfda.label.adaptation.record import Kind, Status
 from monai_sfda.label.adaptation.steps import source_of
 from monai_sfda.label.models import InstalledModel
@@ -76,7 +76,7 @@ def described(version: Version, active: int) -> dict[str, Any]:
     }
 
 
-def model_described(installed: InstalledModel, faults: Mapping[str, str] | None = None) -> dict[str, Any]:
+def model_described(installed: InstalledModel) -> dict[str, Any]:
     """A model with its versions, the newest first."""
     active = installed.active().number
     previous = installed.store.previous(installed.name)
@@ -89,4 +89,16 @@ def model_described(installed: InstalledModel, faults: Mapping[str, str] | None 
         "rollback_to": None if previous is None else previous.number,
         "source": source_of(installed.store, installed.active()).number,
         "versions": [described(v, active) for v in reversed(installed.versions())],
+        "fault": None,
     }
+
+
+def models_described(models: Mapping[str, InstalledModel]) -> list[dict[str, Any]]:
+    """All models; one that cannot be read has a `fault` and no versions, and the others are as they are."""
+    found = []
+    for installed in models.values():
+        try:
+            found.append(model_described(installed))
+        except SfdaError as error:
+            found.append({"name": installed.name, "fault": error.what, "versions": []})
+    return found

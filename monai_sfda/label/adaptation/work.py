@@ -114,6 +114,11 @@ def plan(kind: Kind, model: str, options: JobOptions, models: Any, datastore: An
         parent, epochs = active, epochs_of_tuning(options)
         limit = hold_out(found).limit
     notes = [*found.notes(), *([limit] if limit else [])]
+    if parent.manifest["model_sha256"] != active.manifest["model_sha256"]:
+        notes.append(
+            f"it starts from version {parent.number}, the source model, and the guard compares with that "
+            f"one: whether it is better than the active version {active.number} nobody has measured"
+        )
     return {
         "parent": parent.number,
         "total_epochs": epochs,
@@ -191,7 +196,8 @@ def prepare(place: Workplace) -> list[Step]:
             subjects = subject_numbers(selection)
             items = [{"image": paths[study], "subject": subjects[study]} for study in selection.studies]
             write_datalist(private, {"target_train": items})
-        notes = _notes(kind, selection)
+        said = [note for note in place.job.notes if note.startswith("it starts from")]
+        notes = (*_notes(kind, selection), *said)
         place.note(studies=len(selection.studies), subjects=selection.number_of_subjects, notes=notes)
         write_json(private / PREPARED, {"studies": len(selection.studies)})
     elif not (private / DATALIST).is_file():

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,9 +24,10 @@ from cryptography.x509.oid import NameOID
 from fastapi import FastAPI, UploadFile
 from starlette.testclient import TestClient
 
-from monai_sfda.errors import DataError
+from monai_sfda.errors import DataError, SettingError
 from monai_sfda.label.server.answers import TooLargeError, install_handlers
 from monai_sfda.label.server.config import Limits, ServerSettings
+from monai_sfda.label.server.home import own_home
 from monai_sfda.label.server.proxy import Pacs, proxy_router
 from monai_sfda.label.server.roles import User
 from monai_sfda.label.server.sessions import BoundedSessions
@@ -101,6 +103,23 @@ def test_no_other_folder_is_a_session(tmp_path: Path, identifier: str):
     assert sessions.get_session(identifier) is None
     sessions.remove_session(identifier)
     assert (tmp_path / "x" / "meta.info").is_file()
+
+
+def test_one_server_at_a_time_uses_a_folder_and_its_temporary_files_go(tmp_path: Path):
+    home = tmp_path / "home"
+    (home / "tmp").mkdir(parents=True)
+    (home / "tmp" / "left by a killed server").touch()
+    before = tempfile.gettempdir()
+    with own_home(home):
+        assert Path(tempfile.gettempdir()) == (home / "tmp").resolve()
+        assert not list((home / "tmp").iterdir())
+        with pytest.raises(SettingError, match="--home"), own_home(home):
+            pass
+        tempfile.mkdtemp()
+    assert tempfile.gettempdir() == before
+    assert not (home / "tmp").exists()
+    with own_home(home):
+        pass
 
 
 class Page(BaseHTTPRequestHandler):

@@ -17,6 +17,7 @@ import uvicorn
 
 from monai_sfda.errors import SettingError
 from monai_sfda.label.server.config import ServerSettings
+from monai_sfda.label.server.home import own_home
 from monai_sfda.label.server.logs import event, set_up_logs
 
 _LEFT_S = 5.0
@@ -37,7 +38,13 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
         SfdaError: when something that is needed cannot be used; nothing is left running.
     """
     settings.check()
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with own_home(settings.home):
+        status = _serve(settings, announce)
+    _leave_threads(status)
+    return status
+
+
+def _serve(settings: ServerSettings, announce: Callable[[str], None]) -> int:
     log_file = set_up_logs(settings.home / "logs")
     faulthandler.enable()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,9 +79,7 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         server.close()
-    status = 0 if web.started else 3
-    _leave_threads(status)
-    return status
+    return 0 if web.started else 3
 
 
 def listen(host: str, port: int) -> socket.socket:

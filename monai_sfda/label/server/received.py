@@ -32,6 +32,8 @@ def ending_of(name: str | None, default: str = ".nii.gz") -> str:
     if not name:
         return default
     lowered = name.lower()
+    if lowered.endswith(".ima"):
+        return ".dcm"
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if lowered.endswith(ending):
             return ending

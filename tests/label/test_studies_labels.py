@@ -81,10 +81,12 @@ def test_segments_in_the_clients_order_become_the_models_classes(studies, tmp_pa
     expected = np.where(source.labels == NAMES.index("right_kidney") + 1, 0, source.labels)
     assert np.array_equal(saved(studies, studies.volume), expected)
     assert "right_kidney" not in studies.get_label_info(studies.volume, "final")["label_names"]
-    by_value = [{"name": "spleen", "idx": 3}, {"name": "left_kidney", "idx": 1}, {"name": "liver", "idx": 2}]
-    turned = np.array([0, 3, 1, 2], np.uint8)[stored]
-    file = label_file(tmp_path / "l2.nii.gz", turned, source.affine)
-    studies.save_label(studies.volume, file, "final", {"label_info": by_value})
+    kept_by_slicer = [{"name": n, "idx": i} for n, i in zip(order, (1, 3, 6), strict=True)]
+    studies.save_label(studies.volume, file, "final", {"label_info": kept_by_slicer})
+    assert np.array_equal(saved(studies, studies.volume), expected)
+    numbered = np.array([0, 1, 3, 6], np.uint8)[stored]
+    file = label_file(tmp_path / "l2.nii.gz", numbered, source.affine)
+    studies.save_label(studies.volume, file, "final", {"label_info": kept_by_slicer})
     assert np.array_equal(saved(studies, studies.volume), expected)
 
 

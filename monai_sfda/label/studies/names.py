@@ -23,7 +23,7 @@ class Segment(BaseModel):
 
     Attributes:
         name: of the structure.
-        idx: value in the file, where the client says it.
+        idx: a number that the client gives it, see `segment_values`.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -57,14 +57,23 @@ def comparable(name: str) -> str:
     return "_".join(name.replace("_", " ").replace("-", " ").casefold().split())
 
 
-def segment_values(segments: Sequence[Segment]) -> dict[int, str]:
-    """The names of a file's values: each segment's `idx` where all say one of their own, else its place."""
-    said = [segment.idx for segment in segments]
-    own = all(value is not None and value > 0 for value in said) and len(set(said)) == len(said)
-    return {
-        (segment.idx if own and segment.idx is not None else place): segment.name
-        for place, segment in enumerate(segments, start=1)
-    }
+def segment_values(segments: Sequence[Segment], stored: NDArray[Any]) -> dict[int, str]:
+    """The names of a file's values.
+
+    A value is the place of its segment, from 1. 3D Slicer sends an `idx` too, which counts segments that it
+    has left out of the file (scribbles, background), so it says the value only where the file has values
+    beyond the places, and each of them is some segment's.
+
+    Args:
+        segments: that the client named, in its order.
+        stored: values of the file.
+    """
+    said = {segment.idx: segment.name for segment in segments if segment.idx}
+    if stored.size and stored.max() > len(segments) and len(said) == len(segments):
+        present = np.unique(stored)
+        if set(present[present != 0].tolist()) <= set(said):
+            return {value: name for value, name in said.items() if value is not None}
+    return {place: segment.name for place, segment in enumerate(segments, start=1)}
 
 
 def choose_model(
@@ -112,13 +121,13 @@ def choose_model(
 
 
 def to_model_classes(
-    stored: NDArray[Any], segments: Sequence[Segment] | None, task: Task
+    stored: NDArray[Any], names: Mapping[int, str] | None, task: Task
 ) -> tuple[NDArray[np.uint8], dict[str, int]]:
     """A saved label's values as the model's contiguous classes.
 
     Args:
         stored: (X, Y, Z) values of the file.
-        segments: in the order of their values; None where the file holds the model's classes already.
+        names: of the values; None where the file holds the model's classes already.
         task: whose structures are meant.
 
     Returns:
@@ -129,12 +138,12 @@ def to_model_classes(
         DataError: when a value has no segment, or a segment with voxels has a name that the model lacks.
     """
     structures = {comparable(s.name): s for s in task.structures}
-    if segments is None:
+    if names is None:
         ranges = [LabelRange(s.index, s.index, s.index) for s in task.structures]
         return to_classes(stored, ranges, (0,), LABEL_FILE), {s.name: s.index for s in task.structures}
     ranges, background, unknown = [], [0], {}
     covered: dict[str, int] = {}
-    for value, name in segment_values(segments).items():
+    for value, name in names.items():
         structure = structures.get(comparable(name))
         if structure is not None:
             if structure.name in covered:

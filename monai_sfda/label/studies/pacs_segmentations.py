@@ -178,8 +178,7 @@ class PacsSegmentations:
         with tempfile.TemporaryDirectory() as temporary:
             (file, *_) = datastore.pacs.fetch(known["study"], known["id"], Path(temporary), known["instance"])
             numbers, names = read_segmentation(file, slice_grid(scan_headers(series)))
-        segments = [Segment(name=name, idx=number) for number, name in sorted(names.items())]
-        classes, covered = to_model_classes(numbers, segments, task)
+        classes, covered = to_model_classes(numbers, names, task)
         place = datastore.labels.place(image_id, "final", known["model"])
         info = {
             "ts": time.time(),

@@ -27,7 +27,13 @@ from monai_sfda.data.writing import write_segmentation
 from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError
 from monai_sfda.files import cannot_write
 from monai_sfda.label.studies.grids import grid_of, read_saved_label
-from monai_sfda.label.studies.names import LABEL_FILE, SaveOptions, choose_model, to_model_classes
+from monai_sfda.label.studies.names import (
+    LABEL_FILE,
+    SaveOptions,
+    choose_model,
+    segment_values,
+    to_model_classes,
+)
 from monai_sfda.label.studies.saved import ENDING, SavedLabel
 from monai_sfda.label.studies.segment_objects import Made, describe, write_label
 
@@ -91,7 +97,9 @@ class LabelSaver:
         if chosen is None:
             classes, covered = _any_classes(stored), dict[str, int]()
         else:
-            classes, covered = to_model_classes(stored, options.label_info, chosen[1])
+            named = options.label_info
+            names = None if named is None else segment_values(named, stored)
+            classes, covered = to_model_classes(stored, names, chosen[1])
         version = options.model_version or noted.get(model, {}).get("version")
         made: Made = "AUTOMATIC" if tag == "original" else "SEMIAUTOMATIC" if version else "MANUAL"
         now = datetime.now(UTC)

@@ -1,7 +1,7 @@
 """How long a segmentation takes in the MONAI Label app, beside MONAI Label's own `BasicInferTask`.
 
     python -m benchmarks.label_latency --work runs/label
-    python -m benchmarks.label_latency --work /tmp/label --epochs 1 --rounds 2 --shapes 128x128x32
+    python -m benchmarks.label_latency --work runs/try --epochs 1 --rounds 2 --shapes 128x128x32
 
 A whole request each: reading the scan, the network of `small.json`, the mask on the scan's grid written to a
 file as 3D Slicer asks for it, volumes and confidence in ours. Same network, weights, device, scan and batches

@@ -1,7 +1,7 @@
 """What a server of the MONAI Label app needs: memory, disk, seconds a scan; for docs of administrators.
 
     python -m benchmarks.label_sizing --work runs/label
-    python -m benchmarks.label_sizing --work /tmp/label --epochs 1 --shapes 128x128x32 --networks small
+    python -m benchmarks.label_sizing --work runs/try --epochs 1 --shapes 128x128x32 --networks small
 
 Every number is of a process of its own, as the system counts it: resident memory after the application was
 imported, after a model was loaded, and at its highest while a scan was segmented, on 1 and 2 threads. A job

@@ -44,7 +44,8 @@ class PhantomStudy:
         parts = ["monai_sfda phantom study", self.seed, kind, str(self.number)]
         if kind in ("series", "instance"):
             parts += [str(self.series), str(instance)]
-        return generate_uid(entropy_srcs=parts)
+        # one text with separators: pydicom joins several without, so that 1 and 12 would be 11 and 2
+        return generate_uid(entropy_srcs=["/".join(parts)])
 
 
 def write_series(image: Path, folder: Path, study: PhantomStudy, *, across: int = 2) -> list[Path]:

@@ -189,13 +189,11 @@ def _answer(app: Any, request: Mapping[str, Any], result: Mapping[str, Any], out
             _remove(path)
         return found
     if output is Output.dicom_seg:
-        if isinstance(request["image"], Path):
-            raise SettingError(
-                "DICOM SEG needs a scan of the datastore", remedy="name it by image, or take output=image"
-            )
-        made = Path(app.datastore().dicom_seg(request["image"], path, {**request, **found}))
-        if own:
-            _remove(path)
+        try:
+            made = _dicom_seg(app, request, path, found)
+        finally:
+            if own:
+                _remove(path)
         return FileResponse(
             made, media_type="application/dicom", filename=made.name, background=BackgroundTask(_remove, made)
         )
@@ -209,6 +207,24 @@ def _answer(app: Any, request: Mapping[str, Any], result: Mapping[str, Any], out
         }
         encoder = MultipartEncoder(fields=fields)
         return Response(encoder.to_string(), media_type=encoder.content_type, background=task)
+
+
+def _dicom_seg(app: Any, request: Mapping[str, Any], path: Path, found: Mapping[str, Any]) -> Path:
+    """A result as DICOM SEG.
+
+    Raises:
+        SettingError: for a scan that is not the datastore's, or a result in another order than the model's.
+    """
+    model = str(found.get("model") or getattr(app._infers[request["model"]], "name", request["model"]))
+    if isinstance(request["image"], Path):
+        raise SettingError(
+            "DICOM SEG needs a scan of the datastore", remedy="name it by image, or take another output"
+        )
+    if model in app.models and found.get("label_names") != dict(app.models[model].labels):
+        raise SettingError(
+            "DICOM SEG needs the model's own order of structures", remedy="take output=image for a correction"
+        )
+    return Path(app.datastore().dicom_seg(request["image"], path, {**request, **found, "model": model}))
 
 
 def _remove(path: Path) -> None:

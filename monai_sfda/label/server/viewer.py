@@ -39,10 +39,10 @@ def pages_router(settings: ServerSettings, *, log_file: Path | None) -> APIRoute
 
     @router.get("/", include_in_schema=False)
     def first(user: Annotated[User, Depends(current_user)]) -> HTMLResponse:
-        info = app_of().info()
-        models = {name: told.get("description", "") for name, told in info.get("models", {}).items()}
+        app = app_of()
+        models = {name: task.description for name, task in app._infers.items() if task.is_valid()}
         name = user.name if settings.users is not None else None
-        page = first_page({"name": info.get("name"), "models": models}, name, has_viewer=settings.is_pacs)
+        page = first_page({"name": app.name, "models": models}, name, has_viewer=settings.is_pacs)
         return HTMLResponse(page)
 
     @router.get("/docs", include_in_schema=False)

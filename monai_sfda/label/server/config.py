@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monai_sfda.errors import DataError, SettingError
+from monai_sfda.label.settings import AppSettings
 from monai_sfda.label.studies.open import Credentials
 
 MEGABYTE = 2**20
@@ -125,6 +126,7 @@ class ServerSettings:
                 raise SettingError(
                     f"--origins {origin} is no origin", remedy="write it as https://viewer.example.org"
                 )
+        AppSettings.read(self.conf, self.home)
         if not self.is_pacs and not Path(self.studies).is_dir():
             raise DataError(
                 "the folder of the studies is missing",

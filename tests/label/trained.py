@@ -1,6 +1,8 @@
 """A source model that a hospital would receive, and the hospital's own scans: for tests of the whole way.
 
-Intervertebral discs of phantoms, water to in-phase MR, with few pixels.
+Intervertebral discs of phantoms with few pixels, from water MR to in-phase MR of a scanner with another contrast,
+sharpness, coil and noise. As the worlds of spines that the guard was judged on: there AdaBN gained 11 to 20 points
+and the guard accepted it every time, with estimates of 8 to 12 where 4.45 suffice. An adaptation takes seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import nibabel
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from monai_sfda.catalog import SPINE
 from monai_sfda.data.case import Case
@@ -25,8 +28,10 @@ from monai_sfda.store.lock import locked
 from tests.builders import BUNDLES
 from tests.integration.commands import run_in_process
 
-SUBJECTS, MATRIX = 16, 88
+SUBJECTS, MATRIX, SEED = 16, 80, 201
 SAMPLING = {"image_size": [24, 104], "pixel_size_mm": 3.12}
+GAMMA, BLUR, FIELD, NOISE = 1.4, 0.3, 0.15, 0.024
+"""The hospital's scanner: contrast, blur in pixels, how much brighter one side is, noise of the highest value."""
 METHOD = "adabn"
 BUNDLE = BUNDLES / SPINE.bundle
 MODEL = "spine"
@@ -98,7 +103,7 @@ def trained(tmp_path_factory) -> Trained:
     return make_trained(Path(kept) / "trained" if kept else shared / "trained")
 
 
-def make_trained(root: Path, seed: int = 101) -> Trained:
+def make_trained(root: Path, seed: int = SEED) -> Trained:
     """Makes what is missing in a folder."""
     root.mkdir(parents=True, exist_ok=True)
     data, run = root / "phantoms", root / "run"
@@ -106,22 +111,41 @@ def make_trained(root: Path, seed: int = 101) -> Trained:
         if not (root / "whole").is_file():
             write_phantoms("spine", data, SUBJECTS, seed, matrix=MATRIX, workers=1)
             _train(root, data, run, seed)
+            (root / "scans").mkdir(exist_ok=True)
+            for number, case in enumerate(_cases(data, "train") + _cases(data, "test")):
+                write_other_imaging(case.image[0], root / "scans" / case.image[0].name, seed + number)
             (root / "bundles").mkdir(exist_ok=True)
             shutil.copytree(run / "bundle", root / "bundles" / MODEL, dirs_exist_ok=True)
             (root / "whole").touch()
-    mine, others = (
-        _one_a_subject(list_cases(SPINE, "target", split, data).cases) for split in ("train", "test")
-    )
-    return Trained(run, _labelled(mine), _labelled(others))
+    return Trained(run, _labelled(root, _cases(data, "train")), _labelled(root, _cases(data, "test")))
 
 
-def _labelled(cases: list[Case]) -> tuple[LabelledScan, ...]:
-    return tuple(LabelledScan(case.image[0], case.label) for case in cases if case.label is not None)
-
-
-def _one_a_subject(cases: tuple[Case, ...]) -> list[Case]:
-    """The first examination of every subject."""
+def _cases(data: Path, split: str) -> list[Case]:
+    """The first examination of every subject of a split of the target."""
+    cases = list_cases(SPINE, "target", split, data).cases
     return list({case.subject: case for case in reversed(cases)}.values())[::-1]
+
+
+def _labelled(root: Path, cases: list[Case]) -> tuple[LabelledScan, ...]:
+    return tuple(
+        LabelledScan(root / "scans" / case.image[0].name, case.label)
+        for case in cases
+        if case.label is not None
+    )
+
+
+def write_other_imaging(scan: Path, out: Path, seed: int) -> None:
+    """The scan as a scanner with another contrast, sharpness, coil and noise would show it."""
+    nifti = nibabel.load(scan)
+    x = np.asarray(nifti.dataobj, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    x = np.clip(x / np.percentile(x, 99.5), 0, 1) ** GAMMA
+    x = ndimage.gaussian_filter(x, (0, BLUR, BLUR))
+    up, front = np.meshgrid(*(np.linspace(-1, 1, size) for size in x.shape[1:]), indexing="ij")
+    angle = rng.uniform(0, 2 * np.pi)
+    x = x * (1 + FIELD * (np.cos(angle) * up + np.sin(angle) * front)) + NOISE * rng.standard_normal(x.shape)
+    stored = np.rint(2000 * np.clip(x, 0, None)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(stored, nifti.affine), out)
 
 
 def _train(root: Path, data: Path, run: Path, seed: int) -> None:

@@ -1,0 +1,69 @@
+"""What a radiologist sees: OHIF in a real headless Chromium, on a study of a real PACS."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from monai_sfda.catalog import ABDOMEN
+from monai_sfda.data.dicom import read_series
+from monai_sfda.label.demo.studies import PhantomStudy, write_series
+from tests.label import orthanc as pacs
+from tests.label import viewer
+from tests.label.browser import opened
+from tests.label.installed import MODEL, Installed, installed  # noqa: F401
+from tests.label.servers import started
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+PAINTED = {"liver": (221, 130, 101), "spleen": (157, 108, 162)}
+"""Colours of OHIF's own anatomy list."""
+STUDY = PhantomStudy(1, "CT", "ABDOMEN", seed="ohif")
+
+
+@pytest.fixture
+def served(installed: Installed, tmp_path: Path) -> Iterator[tuple[str, list[Path]]]:  # noqa: F811
+    """Address of a server beside a PACS with one CT study, and the study's files."""
+    files = write_series(next(iter(installed.scans.values())), tmp_path / "dicom", STUDY)
+    shutil.copytree(installed.store, tmp_path / "store")
+    with pacs.started(tmp_path / "orthanc") as orthanc:
+        orthanc.store(files)
+        options = ["--store", str(tmp_path / "store"), "--device", "cpu"]
+        with started(orthanc.dicomweb, tmp_path / "home", *options) as server:
+            yield server.url, files
+
+
+def test_ohif_shows_the_segmentation_where_the_mask_is(
+    served: tuple[str, list[Path]], tmp_path: Path
+) -> None:
+    url, files = served
+    values, affine = read_series(files)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    with opened(tmp_path) as page:
+        viewer.open_study(page, url, str(STUDY.uid("study")))
+        before = viewer.canvas(page)
+        content = viewer.run_segmentation(page, MODEL)
+        after = viewer.canvas(page)
+        page.screenshot(path=str(tmp_path / "ohif.png"))
+    (tmp_path / "labelmap.nrrd").write_bytes(content)
+    labelmap = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labelmap.nrrd")))
+    assert labelmap.shape == values.shape[::-1]
+    shown = viewer.find_slice(before, values.transpose(2, 1, 0), (float(spacing[1]), float(spacing[0])))
+    assert shown.correlation > 0.8
+    mask = viewer.resized(labelmap[shown.number].astype(np.uint8), shown)
+    coloured = viewer.newly_coloured(before, after)[shown.rows, shown.columns]
+    dice = 2 * (coloured & (mask > 0)).sum() / (coloured.sum() + (mask > 0).sum())
+    assert dice > 0.8
+    large = [s for s in ABDOMEN.structures if (mask == s.index).sum() > 200]
+    assert large
+    for structure in large:
+        inside = mask == structure.index
+        pixels = (picture[shown.rows, shown.columns][inside] for picture in (before, after))
+        colour = PAINTED.get(structure.name) or viewer.colour_of(structure.name)
+        share, left = viewer.blended(*pixels, colour)
+        assert 0.1 < share < 1
+        assert left < 20

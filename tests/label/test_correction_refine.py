@@ -133,6 +133,16 @@ def test_strokes_of_a_radiologist_bring_the_mask_close_to_the_truth(erring):
     assert erring.dice(found) > 0.95
 
 
+def test_marks_through_other_tissue_where_the_mask_is_right_do_not_make_a_mark_spread(erring):
+    """A background stroke from far outside into a leak tells of the leak's tissue alone."""
+    stroke = [(x, LEAKED[1], LEAKED[2]) for x in range(LEAKED[0] + 1)]
+    found = corrected(erring, background=stroke)
+    leaked = (erring.classes == LIVER) & (erring.truth != LIVER)
+    removed = (erring.classes == LIVER) & (found != LIVER)
+    assert (removed & leaked).sum() > 0.6 * leaked.sum()
+    assert (removed & ~leaked).sum() < 0.1 * removed.sum()
+
+
 def test_a_window_of_blocks_gives_nearly_the_same(erring, monkeypatch):
     from monai_sfda.label.correction import window
 

@@ -33,21 +33,25 @@ def noise_scale(image: NDArray[np.float32]) -> float:
 
 
 def unlikeness(
-    images: NDArray[np.float32], marked: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+    images: NDArray[np.float32],
+    marked: NDArray[np.bool_],
+    wrong: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
 ) -> NDArray[np.float32]:
     """How far each voxel's intensity is from the marked ones, in units of noise.
 
     The distance of the smoothed I_v to the interval between the 10th and 90th percentile of the smoothed
-    intensities within 2 mm of a mark, divided by the `noise_scale` of I, cut at `MOST_UNLIKE`; of several
-    channels the largest.
+    intensities at the marks and, on the side of the mask that they say is wrong, within 2 mm of them, divided
+    by the `noise_scale` of I, cut at `MOST_UNLIKE`; of several channels the largest.
 
     Args:
         images: (C, A, B, C') float32.
         marked: (A, B, C') where the marks are.
+        wrong: (A, B, C') where the marks may be right and the mask wrong: inside of it for background marks.
         spacing_mm: of a voxel along each axis.
     """
     far = ndimage.distance_transform_edt(~marked, sampling=spacing_mm)
-    sample = far <= _SAMPLE_MM
+    sample = marked | ((far <= _SAMPLE_MM) & wrong)
     found = np.zeros(marked.shape, np.float32)
     for image in images:
         smooth = ndimage.gaussian_filter(image, [_SMOOTHING_MM / s for s in spacing_mm])

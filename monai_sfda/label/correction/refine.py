@@ -161,9 +161,12 @@ def _cut(
         marks[name] = marks[name] & ~marks["foreground"]  # a block may hold marks of both kinds
     near = {"foreground": _infinite(before, window), "background": _infinite(before, window)}
     contradiction = _infinite(before, window)
+    present = window.mean(before.astype(np.float32)) >= 0.5
     for kind, contradicting in (("foreground", "add"), ("background", "remove")):
         if marks[kind].any():
-            unlike = unlikeness(images, marks[kind], window.spacing_mm)
+            asking = marks[contradicting] if marks[contradicting].any() else marks[kind]
+            wrong = present if kind == "background" else ~present
+            unlike = unlikeness(images, asking, wrong, window.spacing_mm)
             cost = 1 + np.float32(UNLIKE_COST) * unlike**2
             near[kind] = start = geodesic_distance(cost, marks[kind], window.spacing_mm, reach.mm)
             if not np.array_equal(marks[kind], marks[contradicting]):
@@ -177,7 +180,7 @@ def _cut(
     reached = np.isfinite(contradiction)
     if window.block == (1, 1, 1):
         return np.asarray(np.where(reached, cut, before), np.bool_)
-    changed = window.repeat(reached & (cut != (window.mean(before.astype(np.float32)) >= 0.5)))
+    changed = window.repeat(reached & (cut != present))
     return np.asarray(np.where(changed, window.enlarge(cut.astype(np.float32)) >= 0.5, before), np.bool_)
 
 

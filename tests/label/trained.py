@@ -1,8 +1,8 @@
 """A source model that a hospital would receive, and the hospital's own scans: for tests of the whole way.
 
-Intervertebral discs of phantoms with few pixels, from water MR to in-phase MR of a scanner with another contrast,
-sharpness, coil and noise. As the worlds of spines that the guard was judged on: there AdaBN gained 11 to 20 points
-and the guard accepted it every time, with estimates of 8 to 12 where 4.45 suffice. An adaptation takes seconds.
+Intervertebral discs of phantoms with few pixels, from water MR to in-phase MR of a scanner with another
+contrast, sharpness, coil and noise: as the worlds of spines that the guard was judged on. There AdaBN gained
+11 to 20 points and was accepted every time, with estimates of 8 to 12 where 4.45 suffice; it takes seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.integration.commands import run_in_process
 SUBJECTS, MATRIX, SEED = 16, 80, 201
 SAMPLING = {"image_size": [24, 104], "pixel_size_mm": 3.12}
 GAMMA, BLUR, FIELD, NOISE = 1.4, 0.3, 0.15, 0.024
-"""The hospital's scanner: contrast, blur in pixels, how much brighter one side is, noise of the highest value."""
+"""The hospital's scanner: contrast, blur in pixels, how much brighter one side is, noise."""
 METHOD = "adabn"
 BUNDLE = BUNDLES / SPINE.bundle
 MODEL = "spine"

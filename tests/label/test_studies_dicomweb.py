@@ -169,7 +169,13 @@ def test_labels_in_the_pacs_are_found_when_the_apps_folder_is_lost(orthanc, tmp_
     new.save_label(
         series.uid, label_file(tmp_path / "b.nii.gz", series.labels == 1, series.affine), "final", {}
     )
+    assert len(held(orthanc, study)) == 2  # nothing is deleted that was not sent from here
+    again = label_file(tmp_path / "c.nii.gz", series.labels == 2, series.affine)
+    new.save_label(series.uid, again, "final", {})
+    assert len(held(orthanc, study)) == 2
+    new.remove_label(series.uid, "final")
     assert len(held(orthanc, study)) == 1
+    assert series.uid in unlabelled_images(new)
 
 
 def test_a_silent_pacs_is_said_to_be(tmp_path):

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from monai_sfda.catalog import ABDOMEN, SPINE
+from monai_sfda.data import dicom_segmentation
 from monai_sfda.data.dicom import scan_headers, slice_grid
 from monai_sfda.errors import DataError, SettingError
 from monai_sfda.label.studies import open_datastore, unlabelled_images
@@ -96,6 +97,8 @@ def test_segments_in_the_clients_order_become_the_models_classes(studies, tmp_pa
         ({"label_info": [{"name": "liver"}, {"name": "heart"}]}, DataError, "'heart'"),
         ({"label_info": [{"name": "liver"}]}, DataError, "unknown label values"),
         ({"label_info": [{"name": "liver"}, {"name": "Liver"}]}, DataError, "two segments"),
+        ({"label_info": [{"name": "spleen", "idx": 2}, {"name": "liver", "idx": 1}]}, DataError, "order"),
+        ({"label_info": [{"name": "tumour"}, {"name": "x"}]}, DataError, "'tumour'"),
         ({"label_info": [{"nom": "liver"}]}, SettingError, "label_info"),
         ({"label_info": "liver"}, SettingError, "label_info"),
         ({"model": "abdomn"}, SettingError, "abdomen"),
@@ -158,8 +161,32 @@ def test_a_dicom_image_gets_a_segmentation_object(studies, tmp_path):
     assert np.array_equal(back, saved(studies, studies.dicom))
     made = studies.dicom_seg(studies.dicom, file, {"model": "abdomen", "model_version": 2})
     assert {s.SegmentAlgorithmType for s in pydicom.dcmread(made).SegmentSequence} == {"AUTOMATIC"}
+    said = {"model": "abdomen", "label_names": {"spleen": 1}, "corrected": ["spleen"]}
+    one = label_file(tmp_path / "one.nii.gz", source.labels == 4, source.affine)
+    segments = pydicom.dcmread(studies.dicom_seg(studies.dicom, one, said)).SegmentSequence
+    assert [(s.SegmentLabel, s.SegmentAlgorithmType) for s in segments] == [("spleen", "SEMIAUTOMATIC")]
+    studies.save_label(studies.dicom, one, "original", {"model": "abdomen", "params": said})
+    original = np.asarray(nib.load(studies.get_label_uri(studies.dicom, "original")).dataobj)
+    assert np.array_equal(original, np.where(source.labels == 4, 4, 0))
     with pytest.raises(DataError, match="no DICOM series"):
         studies.dicom_seg(studies.volume, file, {"model": "abdomen"})
+
+
+def test_an_object_that_cannot_be_written_leaves_the_one_before(studies, tmp_path, monkeypatch):
+    source = studies.series
+    file = label_file(tmp_path / "l.nii.gz", source.labels, source.affine)
+    sent = []
+    monkeypatch.setattr(studies, "stored_elsewhere", lambda label, objects: sent.append(objects) or {})
+    studies.save_label(studies.dicom, file, "final", {})
+    monkeypatch.setattr(dicom_segmentation, "_SECONDS", 0.0001)  # dcmqi is ended before it has written
+    studies.save_label(studies.dicom, file, "final", {})
+    assert len(sent) == 1
+    label = studies.label_of(studies.dicom)
+    assert label.info["segmentation"]["pending"]
+    assert not list((studies.labels.folder / "final").glob("*.dcm"))
+    monkeypatch.undo()
+    studies.saver.send_again(label)
+    assert label.object_file.is_file()
 
 
 def test_an_empty_label_has_no_object_and_manual_ones_name_no_algorithm(studies, tmp_path):

@@ -81,44 +81,42 @@ class DicomwebDatastore(StudiesDatastore):
         return [name for listed in scans for name in self.cache.ids_of(listed)]
 
     def resolve(self, image_id: str) -> str | None:
-        """The id itself where the PACS has the series, also one that came a moment ago."""
-        listed = self._listed(image_id)
+        """The id itself where the PACS has the series, also one that came a moment ago.
+
+        Raises:
+            PacsError: when the PACS does not answer, and the series is not here.
+        """
+        try:
+            listed = self._listed(image_id)
+        except PacsError:
+            if self._here(image_id) is None:
+                raise
+            return image_id
         return image_id if listed is not None and image_id in self.cache.ids_of(listed) else None
 
     def get_image_uri(self, image_id: str) -> str:
         """A folder with the files of one volume, downloaded where it is not here or has changed.
+
+        While the PACS is silent, a series that was downloaded is used as it is here.
 
         Raises:
             UnknownImageError: when the PACS has no such scan.
             StillArrivingError: when the series keeps growing.
             PacsError: when the PACS does not answer.
         """
-        listed = self._listed(image_id)
-        if listed is None:
-            raise UnknownImageError
-        volumes = self.cache.volumes_of(listed)
+        try:
+            listed = self._listed(image_id)
+            if listed is None:
+                raise UnknownImageError
+            volumes = self.cache.volumes_of(listed)
+        except PacsError:
+            here = self._here(image_id)
+            if here is None:
+                raise
+            return str(here)
         if image_id not in volumes:
             raise UnknownImageError
         return str(volumes[image_id])
-
-    def need(self, image_id: str) -> str:
-        """The id; of a series that is here also while the PACS is silent."""
-        try:
-            return super().need(image_id)
-        except PacsError:
-            if self.cache.place_here(image_id, _series_of(image_id)) is None:
-                raise
-            return image_id
-
-    def place_to_label(self, image_id: str) -> Path:
-        """The series as the PACS has it, or as it was fetched while the PACS is silent: work is not lost."""
-        try:
-            return super().place_to_label(image_id)
-        except PacsError:
-            here = self.cache.place_here(image_id, _series_of(image_id))
-            if here is None:
-                raise
-            return here
 
     def facts(self, image_id: str) -> dict[str, Any]:
         """Modality, scanner, identifiers and a pseudonym of the subject."""
@@ -187,7 +185,7 @@ class DicomwebDatastore(StudiesDatastore):
         return {**new, "superseded": left}
 
     def withdraw(self, label: SavedLabel) -> dict[str, Any]:
-        """Deletes a label's object in the PACS.
+        """Deletes a label's object in the PACS. One that was taken over stays, and does not count any more.
 
         Raises:
             PacsError: when the PACS does not let us.
@@ -196,12 +194,16 @@ class DicomwebDatastore(StudiesDatastore):
         uids = [u for u in (segmentation.get("series"), *segmentation.get("superseded", [])) if u]
         study = self.series.known(_series_of(label.image_id)).get("study") or ""
         left = [uid for uid in uids if not self.pacs.delete_series(study, uid)]
-        self.segmentations.dismiss(left)
+        taken = segmentation.get("taken_from")
+        self.segmentations.dismiss([*left, *([taken] if taken else [])])
         return {"superseded": left}
 
     def close(self) -> None:
         """Waits until what is being sent is there."""
         self.segmentations.close()
+
+    def _here(self, image_id: str) -> Path | None:
+        return self.cache.place_here(image_id, _series_of(image_id))
 
     def _listed(self, image_id: str) -> ListedSeries | None:
         return self.series.find(_series_of(image_id))

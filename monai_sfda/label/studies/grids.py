@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,29 @@ def grid_of(image: Path) -> Scan:
     if image.is_dir() or volume_suffix(image) is None:
         grid = slice_grid(scan_headers(image))
         return _empty(grid.shape, grid.affine, image)
+    shape, affine = _header_of(image)
+    if len(shape) < 3:
+        raise DataError(f"{len(shape)} dimensions instead of 3", remedy="store one volume", path=image)
+    return _empty((int(shape[0]), int(shape[1]), int(shape[2])), affine, image)
+
+
+def _header_of(image: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """What the header of a volume file says: all its axes, and its affine."""
     check_file(image)
     try:
         if (volume_suffix(image) or "").startswith(".nii"):
             with quiet():
                 nifti: Any = nib.load(image)
-                shape, affine = nifti.shape, np.array(nifti.affine, dtype=np.float64)
-        else:
-            reader: Any = sitk.ImageFileReader()
-            reader.SetFileName(str(image))
-            with quiet():
-                reader.ReadImageInformation()
-            shape, affine = reader.GetSize(), itk_affine(reader)
+            return tuple(nifti.shape), np.array(nifti.affine, dtype=np.float64)
+        reader: Any = sitk.ImageFileReader()
+        reader.SetFileName(str(image))
+        with quiet():
+            reader.ReadImageInformation()
+        return tuple(reader.GetSize()), itk_affine(reader)
     except (RuntimeError, ImageFileError, ValueError, OSError, EOFError) as error:
         raise DataError(
             "the file's header cannot be read", remedy="copy, download or convert it again", path=image
         ) from error
-    if len(shape) < 3:
-        raise DataError(f"{len(shape)} dimensions instead of 3", remedy="store one volume", path=image)
-    return _empty((int(shape[0]), int(shape[1]), int(shape[2])), affine, image)
 
 
 def _empty(shape: tuple[int, int, int], affine: NDArray[np.float64], image: Path) -> Scan:
@@ -93,6 +98,12 @@ def read_saved_label(file: Path, grid: Scan) -> NDArray[Any]:
         return raw.reshape(grid.shape, order="F")
     check_upload(file)
     try:
+        if volume_suffix(file) is not None and math.prod(_header_of(file)[0]) != math.prod(grid.shape):
+            raise DataError(  # before anything of it is read: it may be larger than the memory
+                f"a label of {describe_shape(_header_of(file)[0])} voxels for an image of "
+                f"{describe_shape(grid.shape)}",
+                remedy="give the label of this image, on the image's grid",
+            )
         return read_label_volume(file, grid)
     except DataError as error:
         raise DataError(error.what, remedy=error.remedy, path=LABEL_FILE) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +67,41 @@ def segment_values(segments: Sequence[Segment], stored: NDArray[Any]) -> dict[in
     Args:
         segments: that the client named, in its order.
         stored: values of the file.
+
+    Raises:
+        DataError: when the `idx` are in another order than the segments: places and numbers then say
+            different things of the same voxels.
     """
-    said = {segment.idx: segment.name for segment in segments if segment.idx}
-    if stored.size and stored.max() > len(segments) and len(said) == len(segments):
+    said = [segment.idx for segment in segments if segment.idx]
+    whole = len(said) == len(segments)
+    if whole and said != sorted(set(said)):
+        raise DataError(
+            "segments whose numbers (idx) are in another order than they are",
+            remedy="send label_info in the order of the values, or without idx",
+            path=LABEL_FILE,
+        )
+    if whole and stored.size and stored.max() > len(segments):
         present = np.unique(stored)
         if set(present[present != 0].tolist()) <= set(said):
-            return {value: name for value, name in said.items() if value is not None}
+            return {value: segment.name for value, segment in zip(said, segments, strict=True)}
     return {place: segment.name for place, segment in enumerate(segments, start=1)}
+
+
+def result_names(said: Mapping[str, Any] | None) -> dict[int, str] | None:
+    """The names of the values of a model's result, by its `label_names`; None where it does not say them."""
+    found = (said or {}).get("label_names")
+    if not isinstance(found, Mapping) or not found:
+        return None
+    try:
+        return {int(value): str(name) for name, value in found.items() if int(value) > 0}
+    except (TypeError, ValueError):
+        return None
+
+
+def covers(task: Task, names: Iterable[str]) -> bool:
+    """Whether a task has structures of all these names, and there is one at least."""
+    named = {comparable(name) for name in names} - {BACKGROUND}
+    return bool(named) and named <= {comparable(s.name) for s in task.structures}
 
 
 def choose_model(
@@ -109,7 +137,7 @@ def choose_model(
         fitting = [m for m in candidates if named <= known[m]]
         if not fitting:
             fitting = sorted(candidates, key=lambda m: -len(named & known[m]))
-            if not named & known[fitting[0]] and len(candidates) > 1:
+            if not named & known[fitting[0]]:
                 raise _unknown_names(sorted(named), [n for m in candidates for n in _names(tasks[m])])
         return fitting[0], tasks[fitting[0]]
     if len(candidates) == 1 or (likely and likely[0] in tasks):

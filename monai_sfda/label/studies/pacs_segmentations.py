@@ -21,7 +21,7 @@ from monai_sfda.data.dicom import scan_headers, slice_grid
 from monai_sfda.data.writing import write_segmentation
 from monai_sfda.errors import SfdaError
 from monai_sfda.label.studies.grids import grid_of
-from monai_sfda.label.studies.names import SaveOptions, Segment, choose_model, to_model_classes
+from monai_sfda.label.studies.names import SaveOptions, Segment, choose_model, covers, to_model_classes
 from monai_sfda.label.studies.pacs import SERIES, STUDY, first_value
 from monai_sfda.label.studies.records import Records
 from monai_sfda.label.studies.saved import SavedLabel
@@ -124,13 +124,14 @@ class PacsSegmentations:
         return self._known[1]
 
     def _own(self) -> set[str]:
-        """Series that were saved from here: their labels are here."""
+        """Series whose labels are here: saved from here, or taken over."""
         own: set[str] = set()
         labels = self.datastore.labels
         for image_id in labels.images("final"):
             for label in labels.all_of(image_id, "final"):
                 segmentation = label.info.get("segmentation") or {}
-                own |= {u for u in (segmentation.get("series"), *segmentation.get("superseded", [])) if u}
+                uids = (segmentation.get(key) for key in ("series", "taken_from"))
+                own |= {u for u in (*uids, *segmentation.get("superseded", [])) if u}
         return own
 
     def _look(self) -> None:
@@ -154,6 +155,7 @@ class PacsSegmentations:
             options = SaveOptions(label_info=[Segment(name=name[:100]) for name in names])
             usable = bool(names) and is_corrected(header)
             chosen = choose_model(options, self.datastore.tasks) if usable else None
+            usable = chosen is not None and covers(chosen[1], names)
         except SfdaError as error:
             logger.warning("a segmentation in the PACS is left out: %s", error.what)
             chosen, usable, header, instances = None, False, Dataset(), [""]
@@ -185,7 +187,8 @@ class PacsSegmentations:
             "saved_by": "taken over from the PACS",
             "label_names": covered,
             "made": "SEMIAUTOMATIC",
-            "segmentation": {"series": known["id"], "instance": known["instance"]},
+            "model_version": None,
+            "segmentation": {"taken_from": known["id"]},
         }
         write_segmentation(place, classes, grid_of(series))
         datastore.labels.write_info(SavedLabel(image_id, "final", known["model"], place, info))

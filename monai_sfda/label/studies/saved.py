@@ -1,6 +1,9 @@
 """Saved labels on disk: a mask on its image's grid, and beside it who saved it, when, and for which model.
 
-    <folder>/<tag>/<image>.<model>.nii.gz    and    <folder>/<tag>/<image>.<model>.json
+    <folder>/<tag>/<image>.<model>.<token>.nii.gz    and    <folder>/<tag>/<image>.<model>.json
+
+The info names its mask, and a new mask has a new name: whoever is killed while a label is saved leaves the
+old one as it was, never a new mask with the old one's names.
 
 An image may have a label of each model: a corrected liver does not replace a corrected spine. The newest one
 is what MONAI Label, which knows one label a tag, is told of.
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,7 +24,8 @@ from typing import Any
 from monai_sfda.errors import SettingError
 from monai_sfda.files import write_json
 
-ENDING = ".nii.gz"
+ENDING, OBJECT_ENDING = ".nii.gz", ".dcm"
+_TOKEN = 4
 _TICK_NS = 50_000_000
 """Two changes of a folder within a tick of the file system's clock may leave one time."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -44,6 +49,11 @@ class SavedLabel:
     model: str
     file: Path
     info: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def object_file(self) -> Path:
+        """Its DICOM segmentation, where it has one."""
+        return self.file.with_name(self.file.name.removesuffix(ENDING) + OBJECT_ENDING)
 
     @property
     def order(self) -> tuple[float, str]:
@@ -71,7 +81,7 @@ class SavedLabels:
         return sorted(f.name for f in self.folder.iterdir() if f.is_dir() and _PLAIN.fullmatch(f.name))
 
     def place(self, image_id: str, tag: str, model: str) -> Path:
-        """Where a label's mask lies, whether it is there or not.
+        """Where a new mask of a label is to be written.
 
         Raises:
             SettingError: for a tag or a model's name that is no plain word.
@@ -82,7 +92,7 @@ class SavedLabels:
                     f"a label's {what} '{value[:40]}' is no plain word",
                     remedy="use letters, digits, - and _, at most 64",
                 )
-        return self.folder / tag / f"{_file_name(image_id)}.{model or 'none'}{ENDING}"
+        return self.folder / tag / f"{_stem(image_id, model)}.{secrets.token_hex(_TOKEN)}{ENDING}"
 
     def all_of(self, image_id: str, tag: str) -> list[SavedLabel]:
         """An image's labels with that tag, one a model, newest first."""
@@ -111,19 +121,26 @@ class SavedLabels:
             return 0
 
     def write_info(self, label: SavedLabel) -> None:
-        """Writes what is known of a label whose mask is there.
+        """Writes what is known of a label whose mask is there; the one before it is removed.
 
         Raises:
             OutputError: when it cannot be written.
         """
-        write_json(_info_file(label.file), {**label.info, "image": label.image_id, "model": label.model})
+        own = {"image": label.image_id, "model": label.model, "mask": label.file.name}
+        write_json(_info_file(label), {**label.info, **own})
         self._forget(label.tag)
+        token = "[0-9a-f]" * 2 * _TOKEN
+        keep = label.file.name.removesuffix(ENDING)
+        for ending in (ENDING, OBJECT_ENDING):
+            for old in label.file.parent.glob(f"{_stem(label.image_id, label.model)}.{token}{ending}"):
+                if old.name != f"{keep}{ending}":
+                    old.unlink(missing_ok=True)
 
     def remove(self, label: SavedLabel) -> None:
         """Removes a label, its info first: without it the mask counts as none."""
-        _info_file(label.file).unlink(missing_ok=True)
+        _info_file(label).unlink(missing_ok=True)
         label.file.unlink(missing_ok=True)
-        label.file.with_name(label.file.name.removesuffix(ENDING) + ".dcm").unlink(missing_ok=True)
+        label.object_file.unlink(missing_ok=True)
         self._forget(label.tag)
 
     def _forget(self, tag: str) -> None:
@@ -172,15 +189,18 @@ class SavedLabels:
 def _read(path: Path, tag: str) -> SavedLabel | None:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-        image_id, model = str(info.pop("image")), str(info.pop("model"))
+        image_id, model, mask = (str(info.pop(key)) for key in ("image", "model", "mask"))
     except (OSError, ValueError, KeyError, AttributeError):
         return None
-    mask = path.with_name(path.name.removesuffix(".json") + ENDING)
-    return SavedLabel(image_id, tag, model, mask, info)
+    return SavedLabel(image_id, tag, model, path.with_name(Path(mask).name or "none"), info)
 
 
-def _info_file(mask: Path) -> Path:
-    return mask.with_name(mask.name.removesuffix(ENDING) + ".json")
+def _info_file(label: SavedLabel) -> Path:
+    return label.file.with_name(f"{_stem(label.image_id, label.model)}.json")
+
+
+def _stem(image_id: str, model: str) -> str:
+    return f"{_file_name(image_id)}.{model or 'none'}"
 
 
 def _file_name(image_id: str) -> str:

@@ -24,17 +24,18 @@ from monai_sfda.data.dicom_reference import NotReferableError
 from monai_sfda.data.labels import to_classes
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.writing import write_segmentation
-from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError
+from monai_sfda.errors import DataError, SettingError, SfdaError
 from monai_sfda.files import cannot_write
 from monai_sfda.label.studies.grids import grid_of, read_saved_label
 from monai_sfda.label.studies.names import (
     LABEL_FILE,
     SaveOptions,
     choose_model,
+    result_names,
     segment_values,
     to_model_classes,
 )
-from monai_sfda.label.studies.saved import ENDING, SavedLabel
+from monai_sfda.label.studies.saved import OBJECT_ENDING, SavedLabel
 from monai_sfda.label.studies.segment_objects import Made, describe, write_label
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MOST_PARAMS = 64 << 10
-OBJECT_ENDING = ".dcm"
 
 
 class LabelSaver:
@@ -97,8 +97,7 @@ class LabelSaver:
         if chosen is None:
             classes, covered = _any_classes(stored), dict[str, int]()
         else:
-            named = options.label_info
-            names = None if named is None else segment_values(named, stored)
+            names = self._names(options, stored)
             classes, covered = to_model_classes(stored, names, chosen[1])
         version = options.model_version or noted.get(model, {}).get("version")
         made: Made = "AUTOMATIC" if tag == "original" else "SEMIAUTOMATIC" if version else "MANUAL"
@@ -152,15 +151,23 @@ class LabelSaver:
             raise SettingError("no model is served", remedy="install one, and name it as 'model'")
         grid = grid_of(self.datastore.place_to_label(image_id))
         stored = read_saved_label(file, grid)
-        classes, _ = to_model_classes(stored, None, chosen[1])
+        classes, _ = to_model_classes(stored, result_names(said), chosen[1])
         path = self.datastore.work / "objects" / f"{secrets.token_hex(8)}{OBJECT_ENDING}"
-        description = describe(chosen[1], chosen[0], options.model_version, "AUTOMATIC")
+        made: Made = "SEMIAUTOMATIC" if said.get("corrected") else "AUTOMATIC"
+        description = describe(chosen[1], chosen[0], options.model_version, made)
         if write_label(path, classes, grid, files, chosen[1], description) is None:
             raise DataError(
                 "nothing was segmented, and a DICOM segmentation holds one segment at least",
                 remedy="ask for the result as an image",
             )
         return path
+
+    @staticmethod
+    def _names(options: SaveOptions, stored: NDArray[Any]) -> dict[int, str] | None:
+        """The names of a file's values: as the client says, or as the result says that it is."""
+        if options.label_info is not None:
+            return segment_values(options.label_info, stored)
+        return result_names(options.params)
 
     def _likely(self, image_id: str) -> list[str]:
         """Models that segmented an image, the latest first."""
@@ -191,29 +198,35 @@ class LabelSaver:
         files = self.datastore.dicom_files(label.image_id)
         if not files:
             return
-        path = label.file.with_name(label.file.name.removesuffix(ENDING) + OBJECT_ENDING)
+        path = label.object_file
         description = describe(task, label.model, label.info["model_version"], made)
         outcome: dict[str, Any] = dict(label.info.get("segmentation") or {})
         outcome.pop("reason", None)
+        label.info["segmentation"] = outcome
         try:
             header = write_label(path, classes, grid, files, task, description)
-        except (NotReferableError, OutputError, DataError, SettingError) as error:
+        except SfdaError as error:
+            # what the PACS has of the label before stays until there is something in its place
             outcome["reason"] = f"{error.what}: {error.remedy}"
+            outcome["pending"] = not isinstance(error, NotReferableError)
             logger.warning("no DICOM segmentation of a saved label: %s", error.what)
-            header = None
-        else:
-            if header is None:
-                path.unlink(missing_ok=True)
-                outcome["reason"] = "the label is empty, and a DICOM segmentation holds one segment at least"
-        label.info["segmentation"] = outcome
-        self._send(label, [path] if header is not None else [])
+            self.datastore.labels.write_info(label)
+            return
+        if header is None:
+            outcome["reason"] = "the label is empty, and a DICOM segmentation holds one segment at least"
+        self._send(label, [] if header is None else [path])
 
     def send_again(self, label: SavedLabel) -> None:
         """Sends a label's object that was not taken when it was saved; a failure is written down again."""
-        path = label.file.with_name(label.file.name.removesuffix(ENDING) + OBJECT_ENDING)
+        task = self.datastore.tasks.get(label.model)
         try:
             with self._alone(label.image_id):
-                self._send(label, [path] if path.is_file() else [])
+                if label.object_file.is_file():
+                    self._send(label, [label.object_file])
+                elif task is not None:
+                    grid = grid_of(self.datastore.place_to_label(label.image_id))
+                    classes = np.asarray(read_saved_label(label.file, grid), dtype=np.uint8)
+                    self._write_object(label, classes, grid, task, label.info.get("made", "MANUAL"))
         except SfdaError as error:
             logger.warning("a saved label is still not in the PACS: %s", error.what)
 

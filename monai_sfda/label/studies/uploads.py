@@ -18,7 +18,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import SimpleITK as sitk  # noqa: N813
+from nibabel.filebasedimages import ImageFileError
 
 from monai_sfda.data.case import volume_suffix
 from monai_sfda.data.dicom_headers import is_dicom
@@ -77,13 +79,20 @@ def _check_size(path: Path, suffix: str) -> None:
         if suffix in (".nii", ".nii.gz"):
             with path.open("rb") as stream:
                 packed = stream.read(2) == _GZIP
-            if packed:
-                written = 0
-                with gzip.open(path) as opened:
-                    while block := opened.read(_BLOCK):
-                        written += len(block)
-                        if written > MOST_BYTES:
-                            raise _is_larger()
+            nifti: Any = nib.load(path)
+            declared = math.prod(nifti.shape) * nifti.get_data_dtype().itemsize
+            if declared > MOST_BYTES:
+                raise _is_larger()
+            written = 0
+            with gzip.open(path) if packed else path.open("rb") as opened:
+                while block := opened.read(_BLOCK):
+                    written += len(block)
+                    if written > declared + _HEADER_BYTES:
+                        raise DataError(
+                            "more data than the header says",
+                            remedy="export the volume again",
+                            path=_UPLOAD,
+                        )
             return
         reader: Any = sitk.ImageFileReader()
         reader.SetFileName(str(path))
@@ -91,7 +100,7 @@ def _check_size(path: Path, suffix: str) -> None:
             reader.ReadImageInformation()
         if math.prod(reader.GetSize()) * reader.GetNumberOfComponents() > MOST_VOXELS:
             raise _is_larger()
-    except (OSError, EOFError, zlib.error, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, RuntimeError, ImageFileError) as error:
         raise DataError(
             "the file is truncated or damaged", remedy="export it again and send it whole", path=_UPLOAD
         ) from error

@@ -220,10 +220,11 @@ def test_a_session_is_its_owners_alone_and_can_be_segmented(
 
 
 def test_a_user_has_so_much_room_for_sessions(client: TestClient, server: Server):
-    noise = np.random.default_rng(3).integers(0, 255, 20 * 2**20, dtype=np.uint8).tobytes()
+    noise = np.random.default_rng(3).integers(0, 255, (20, 1024, 1024), dtype=np.uint8)
+    volume = nib.Nifti1Image(noise, np.eye(4)).to_bytes()
     statuses, kept = [], []
     for _ in range(3):
-        made = client.put("/session/", files={"files": ("scan.nii", noise)})
+        made = client.put("/session/", files={"files": ("scan.nii", volume)})
         statuses.append(made.status_code)
         kept += [made.json()["session_id"]] if made.status_code == 200 else []
     assert statuses == [200, 200, 413]
@@ -295,7 +296,7 @@ def test_an_archives_files_stay_in_their_session(server: Server, client: TestCli
 
 
 def test_a_record_says_nothing_that_a_client_made_up(client: TestClient, image: str):
-    info = {"sfda": {MODEL: {"shift": 0}}, "Manufacturer": "none", "note": "checked"}
+    info = {"sfda": {MODEL: {"shift": 0}}, "Manufacturer": "none", "subject": "9", "note": "checked"}
     assert (
         client.put(f"/datastore/image/info?image={image}", data={"info": json.dumps(info)}).status_code == 200
     )
@@ -303,6 +304,7 @@ def test_a_record_says_nothing_that_a_client_made_up(client: TestClient, image: 
     assert kept.get("note") == "checked"
     assert "sfda" not in kept or MODEL not in kept["sfda"] or kept["sfda"][MODEL].get("shift") != 0
     assert kept.get("Manufacturer") != "none"
+    assert kept.get("subject") != "9"
 
 
 def test_readers_delete_and_adapt_nothing(client: TestClient, image: str):
@@ -345,10 +347,22 @@ def test_many_studies_are_segmented_in_one_run(server: Server, client: TestClien
 
 
 def test_a_full_queue_says_busy(server: Server, client: TestClient, image: str):
-    server.turns.taken, before = server.turns.most, server.turns.taken
+    users = ["reader"] * (server.turns.most // 2)
+    for name in users:
+        server.turns.enter(name)
     try:
-        answer = client.post(f"/infer/{MODEL}?image={image}", data={"params": "{}"})
+        own = client.post(f"/infer/{MODEL}?image={image}", data={"params": "{}"})
+        server.turns.enter("other")
+        server.turns.leave("other")
     finally:
-        server.turns.taken = before
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) > 0
+        for name in users:
+            server.turns.leave(name)
+    assert own.status_code == 503
+    assert int(own.headers["retry-after"]) > 0
+    assert client.post(f"/infer/{MODEL}?image={image}&output=json", data={"params": "{}"}).status_code == 200
+
+
+def test_the_list_for_training_names_no_folder_of_the_server(server: Server, client: TestClient):
+    answer = client.get("/datastore/?output=train")
+    assert answer.status_code == 200
+    assert str(Path(server.settings.studies)) not in answer.text

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from monai_sfda.errors import DataError, SettingError, StoreError
 from monai_sfda.label.server.access import RULES, Rule, rule_for
 from monai_sfda.label.server.answers import BusyError, install_handlers
+from monai_sfda.label.server.bodies import Uploads
 from monai_sfda.label.server.config import Limits, ServerSettings
 from monai_sfda.label.server.gate import Gate
 from monai_sfda.label.server.login import login_router
@@ -244,6 +245,31 @@ def test_a_body_is_limited_by_what_comes_and_not_by_what_is_said(tmp_path):
     assert "content-length" not in streamed.request.headers
     assert streamed.status_code == 413
     assert "10 kB" in streamed.json()["detail"]
+
+
+def test_a_stranger_sends_little(tmp_path, users):
+    client = client_of(gate_of(tmp_path, users)[0])
+    given = {"username": "reader", "password": "x" * 20_000}
+    assert client.post("/auth/token", data=given).status_code == 413
+
+
+def test_strangers_requests_hold_up_nobody_who_is_logged_in(tmp_path, users):
+    gate, tokens = gate_of(tmp_path, users)
+    gate.in_hand[True] = 100
+    client = client_of(gate)
+    assert client.get("/auth/").status_code == 503
+    assert client.get("/info/", headers=header(tokens, "reader")).status_code == 200
+
+
+def test_one_user_takes_half_of_the_uploads(tmp_path):
+    uploads = Uploads(Limits(uploads=4, free_gb=0), tmp_path)
+    uploads.enter(0, "anna")
+    uploads.enter(0, "anna")
+    with pytest.raises(BusyError):
+        uploads.enter(0, "anna")
+    uploads.enter(0, "bert")
+    uploads.leave("anna")
+    uploads.enter(0, "anna")
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path):

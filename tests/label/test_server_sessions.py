@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -38,8 +40,9 @@ KILOBYTE = 2**10 / 2**30
 
 
 def upload(size: int) -> list[UploadFile]:
-    """A file of so many bytes."""
-    return [UploadFile(BytesIO(bytes(size)), size=size, filename="scan.nii")]
+    """A volume of so many bytes and its header."""
+    content = nib.Nifti1Image(np.zeros((1, 1, size), dtype=np.uint8), np.eye(4)).to_bytes()
+    return [UploadFile(BytesIO(content), size=len(content), filename="scan.nii")]
 
 
 def age(sessions: BoundedSessions, identifier: str, seconds: int) -> None:
@@ -83,7 +86,7 @@ def test_what_a_killed_server_left_is_removed(tmp_path: Path):
 
 
 def test_room_is_counted_for_each_user_and_for_all(tmp_path: Path):
-    limits = Limits(session_gb_user=3 * KILOBYTE, session_gb=4 * KILOBYTE)
+    limits = Limits(session_gb_user=4 * KILOBYTE, session_gb=5 * KILOBYTE)
     sessions = BoundedSessions(tmp_path / "sessions", limits)
     sessions.add_files(upload(2 * 2**10), ANNA, 0, False)
     with pytest.raises(TooLargeError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -16,7 +18,9 @@ from monai_sfda.label.server.config import MEGABYTE, Limits
 
 UPLOADS = frozenset({"/session/", "/infer/{}", "/datastore/", "/datastore/image", "/datastore/label"})
 """Paths (as in the table of roles) whose requests carry files."""
-SLOWEST_BYTES_S = 20_000.0
+SLOWEST_BYTES_S, LONGEST_S = 100_000.0, 1800.0
+STRANGERS_BYTES, STRANGERS_PAUSE_S = 16 * 1024, 5.0
+"""Of a request that needs no login."""
 
 
 class Uploads:
@@ -30,23 +34,24 @@ class Uploads:
     def __init__(self, limits: Limits, folder: Path) -> None:
         self.limits = limits
         self.folder = folder
-        self.receiving = 0
+        self.receiving: Counter[str] = Counter()
 
-    def enter(self, length: int) -> None:
+    def enter(self, length: int, user: str) -> None:
         """Takes a place.
 
         Raises:
-            BusyError: when there is none, or too little disk for `length` bytes.
+            BusyError: when there is none, the user has half of them, or too little disk for `length` bytes.
         """
-        if self.receiving >= self.limits.uploads:
+        most = self.limits.uploads
+        if self.receiving.total() >= most or self.receiving[user] >= max(1, most // 2):
             raise BusyError("too many uploads at once", remedy="try again in a while")
         if shutil.disk_usage(self.folder).free - length < self.limits.free_gb * 2**30:
             raise BusyError("the server's disk is nearly full", remedy="tell the server's administrator")
-        self.receiving += 1
+        self.receiving[user] += 1
 
-    def leave(self) -> None:
+    def leave(self, user: str) -> None:
         """Gives the place back."""
-        self.receiving -= 1
+        self.receiving -= Counter({user: 1})
 
 
 class LimitedBody:
@@ -56,14 +61,16 @@ class LimitedBody:
         receive: of the server.
         most: bytes.
         pause_s: longest wait for the next part.
-        uploads: place that is held until the body is there; None for a body without files.
+        leave: gives a place back that is held until the body is there; None for a body without files.
     """
 
-    def __init__(self, receive: Receive, most: int, pause_s: float, uploads: Uploads | None) -> None:
+    def __init__(
+        self, receive: Receive, most: int, pause_s: float, leave: Callable[[], None] | None = None
+    ) -> None:
         self._receive = receive
         self._most = most
         self._pause_s = pause_s
-        self._uploads = uploads
+        self._leave = leave
         self._count = 0
         self._started = time.monotonic()
         self._whole = False
@@ -89,16 +96,20 @@ class LimitedBody:
             raise too_large(self._most)
         if not message.get("more_body", False):
             self.close()
-        elif time.monotonic() - self._started > self._pause_s + self._count / SLOWEST_BYTES_S:
+        elif self._is_too_slow():
             raise self._too_slow()
         return message
 
     def close(self) -> None:
         """The body is there, or nobody waits for it any more."""
         self._whole = True
-        if self._uploads is not None:
-            self._uploads.leave()
-            self._uploads = None
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
+
+    def _is_too_slow(self) -> bool:
+        seconds = time.monotonic() - self._started
+        return seconds > min(LONGEST_S, self._pause_s + self._count / SLOWEST_BYTES_S)
 
     def _too_slow(self) -> RefusedError:
         return SlowClientError("the request came too slowly", remedy="check the network and send it again")

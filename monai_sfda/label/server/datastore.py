@@ -20,8 +20,11 @@ prepare()
 
 from monailabel.endpoints import datastore as stock  # noqa: E402
 
-SERVERS_OWN = frozenset({"sfda", "saved_by", "user", "Manufacturer", "ManufacturerModelName", "Modality"})
-"""What an image's or a label's record says only by the server itself."""
+SERVERS_OWN = frozenset(
+    {"sfda", "saved_by", "user", "subject", "name", "ts", "strategy", "path", "ext", "checksum"}
+    | {"Manufacturer", "ManufacturerModelName", "Modality", "StudyInstanceUID", "SeriesInstanceUID"}
+)
+"""What an image's or a label's record says only by the server itself: an adaptation takes its word for it."""
 _TAGS = ("", "final", "original")
 
 router = APIRouter(prefix="/datastore", tags=["Datastore"])
@@ -31,6 +34,8 @@ _Text = Annotated[str, Form()]
 
 @router.get("/", summary="All images and labels, a list for training, or their numbers")
 def look(output: stock.ResultType | None = None) -> Any:
+    if output is stock.ResultType.train:
+        return app_of().datastore().datalist(full_path=False)
     return stock.datastore(output)
 
 
@@ -94,7 +99,6 @@ def save_label(
     tag: str = "final",
 ) -> dict[str, Any]:
     app = app_of()
-    known_image(app, image)
     given = {**own_keys_out(parse_json(params, "params")), "saved_by": user.name}
     with received(label) as path:
         identifier = app.datastore().save_label(image, str(path), _tag(tag) or "final", given)

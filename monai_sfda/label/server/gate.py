@@ -19,7 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monai_sfda.label.server import answers
 from monai_sfda.label.server.access import RULES, Rule, methods_of, rule_for
-from monai_sfda.label.server.bodies import UPLOADS, LimitedBody, Uploads, length_of, most_bytes, too_large
+from monai_sfda.label.server.bodies import (
+    STRANGERS_BYTES,
+    STRANGERS_PAUSE_S,
+    UPLOADS,
+    LimitedBody,
+    Uploads,
+    length_of,
+    most_bytes,
+    too_large,
+)
 from monai_sfda.label.server.boundary import with_true_boundary
 from monai_sfda.label.server.config import ServerSettings
 from monai_sfda.label.server.logs import event
@@ -27,6 +36,8 @@ from monai_sfda.label.server.roles import LOCAL, User, remember_user
 from monai_sfda.label.server.tokens import Tokens
 
 COOKIE = "sfda_session"
+_OPEN = "sfda_open"
+_MOST_OPEN = 100
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_PAGES = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -63,7 +74,8 @@ class Gate:
         self.rules = tuple(rules)
         self.names = settings.host_names()
         self.uploads = Uploads(settings.limits, settings.home)
-        self.in_hand = 0
+        self.in_hand = {True: 0, False: 0}
+        """Requests in hand: those that need no login (True), and the others, which they cannot hold up."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,7 +88,6 @@ class Gate:
         answers.remember_request_id(scope, answers.new_request_id(headers.get(answers.HEADER)))
         sender = _Sender(send, scope, is_tls=self.settings.is_tls)
         started = time.monotonic()
-        self.in_hand += 1
         try:
             await self._handle(scope, headers, receive, sender)
         except ClientDisconnect:
@@ -85,7 +96,6 @@ class Gate:
             sender.status = sender.status or 499
             raise
         finally:
-            self.in_hand -= 1
             _log(scope, sender.status, time.monotonic() - started)
 
     async def _handle(self, scope: Scope, headers: Headers, receive: Receive, send: _Sender) -> None:
@@ -95,8 +105,13 @@ class Gate:
             if refused is not None:
                 await refused(scope, receive, send)
                 return
+            is_open = bool(scope.get(_OPEN))
             body = self._limited(scope, headers, receive)
-            await self.app(scope, await with_true_boundary(scope, body), send)
+            self.in_hand[is_open] += 1
+            try:
+                await self.app(scope, await with_true_boundary(scope, body), send)
+            finally:
+                self.in_hand[is_open] -= 1
         except ClientDisconnect:
             raise
         except Exception as error:
@@ -128,6 +143,7 @@ class Gate:
         if user is not None:
             remember_user(scope, user)
         if rule is not None and rule.role is None:
+            scope[_OPEN] = True
             return self._busy(scope) if not path.startswith("/health") else None
         if user is None:
             return self._ask_to_log_in(scope, headers)
@@ -141,7 +157,9 @@ class Gate:
         return self._busy(scope)
 
     def _busy(self, scope: Scope) -> Response | None:
-        if self.in_hand <= self.settings.limits.requests:
+        is_open = bool(scope.get(_OPEN))
+        most = _MOST_OPEN if is_open else self.settings.limits.requests
+        if self.in_hand[is_open] < most:
             return None
         return answers.answer(scope, 503, "too many requests at once", headers={"Retry-After": "5"})
 
@@ -200,10 +218,13 @@ class Gate:
         most, length = most_bytes(limits, route), length_of(headers) if has_body else 0
         if length > most:
             raise too_large(most)
-        carries = route in UPLOADS and has_body
-        if carries:
-            self.uploads.enter(length)
-        return LimitedBody(receive, most, limits.pause_s, self.uploads if carries else None)
+        if scope.get(_OPEN):
+            return LimitedBody(receive, min(most, STRANGERS_BYTES), min(limits.pause_s, STRANGERS_PAUSE_S))
+        if not (route in UPLOADS and has_body):
+            return LimitedBody(receive, most, limits.pause_s)
+        user = scope["state"]["sfda_user"].name
+        self.uploads.enter(length, user)
+        return LimitedBody(receive, most, limits.pause_s, lambda: self.uploads.leave(user))
 
 
 class _Sender:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -49,7 +50,7 @@ class Output(str, Enum):
 
 
 class Turns:
-    """So many inferences in hand, waiting ones included.
+    """So many inferences in hand, waiting ones included; one user has at most half of them.
 
     Args:
         most: of them.
@@ -58,21 +59,24 @@ class Turns:
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
+        self.of_user: Counter[str] = Counter()
         self.threads = ThreadPoolExecutor(most, thread_name_prefix="infer")
 
-    def enter(self) -> None:
+    def enter(self, user: str) -> None:
         """Takes a place.
 
         Raises:
-            BusyError: when there is none.
+            BusyError: when there is none, or the user has enough.
         """
-        if self.taken >= self.most:
+        if self.taken >= self.most or self.of_user[user] >= max(1, self.most // 2):
             raise BusyError("too many segmentations are waiting", remedy="try again in a while")
         self.taken += 1
+        self.of_user[user] += 1
 
-    def leave(self) -> None:
+    def leave(self, user: str) -> None:
         """Gives the place back."""
         self.taken -= 1
+        self.of_user -= Counter({user: 1})
 
     def close(self) -> None:
         """Takes no more; what runs goes on."""
@@ -94,11 +98,11 @@ def inference_router(turns: Turns) -> APIRouter:
         label: Annotated[UploadFile | None, File()] = None,
         output: Output | None = None,
     ) -> Any:
-        turns.enter()
+        turns.enter(user.name)
         work = asyncio.get_running_loop().run_in_executor(
             turns.threads, run_inference, model, user, image, session_id, params, file, label, output
         )
-        work.add_done_callback(lambda done: turns.leave())
+        work.add_done_callback(lambda done: turns.leave(user.name))
         return await asyncio.shield(work)
 
     return router

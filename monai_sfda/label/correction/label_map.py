@@ -4,19 +4,27 @@
 value. It takes that of the nearest voxel without a scribble.
 """
 
+# mypy: untyped-calls-exclude="SimpleITK"
+
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from monai_sfda.data.case import volume_suffix
 from monai_sfda.data.checks import check_affine
+from monai_sfda.data.quiet import quiet
 from monai_sfda.data.scan import Scan
 from monai_sfda.data.volume import read_volume
 from monai_sfda.errors import DataError, SettingError
@@ -28,6 +36,8 @@ _BACKGROUND, _FOREGROUND = 254, 255
 """Codes of scribbles, beyond every model's classes."""
 _MARGIN_MM = 10.0
 """Round the scribbles, in which the nearest voxel without one is looked for."""
+_MOST_TIMES = 4
+"""As many voxels as the scan a label map may have: it may be padded."""
 _SAME_GRID = 1e-3
 """Voxels by which the corners of two grids may differ and still be the same."""
 
@@ -127,11 +137,40 @@ def read_structures(
 def _read(path: Path, scan: Scan) -> NDArray[np.uint16]:
     try:
         check_upload(path)
+        _check_voxels(path, scan)
         values, affine = read_volume(path, as_float32=False)
         check_affine(affine, path)
         return _on_grid(values, affine, scan)
     except DataError as error:
         raise DataError(f"the label map: {error.what}", remedy=error.remedy) from None
+
+
+def _check_voxels(path: Path, scan: Scan) -> None:
+    """Refuses a label map of far more voxels than the scan before anything but its header is read.
+
+    Raises:
+        DataError: also for a file of another format than NIfTI, NRRD and MetaImage.
+    """
+    suffix = volume_suffix(path)
+    if suffix is None:
+        raise DataError("it is no NIfTI, NRRD or MetaImage file", remedy="send it as .nii.gz")
+    try:
+        if suffix in (".nii", ".nii.gz"):
+            image: Any = nib.load(path)
+            shape = tuple(image.shape)
+        else:
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(str(path))
+            with quiet():
+                reader.ReadImageInformation()
+            shape = (*reader.GetSize(), reader.GetNumberOfComponents())
+    except (RuntimeError, ImageFileError, ValueError, OSError, EOFError) as error:
+        raise DataError("its header cannot be read", remedy="export it again") from error
+    if math.prod(shape) > _MOST_TIMES * math.prod(scan.shape):
+        raise DataError(
+            f"{' x '.join(map(str, shape))} voxels for a scan of {' x '.join(map(str, scan.shape))}",
+            remedy="send the scan's own label map",
+        )
 
 
 def _coded(

@@ -51,7 +51,7 @@ class AppSettings(BaseModel):
     activation: Literal["manual", "automatic"] = "manual"
     device: str | None = Field(default=None, pattern=r"^(cpu|cuda(:\d{1,2})?|mps)$")
     cached_models: int = Field(default=4, ge=1, le=64)
-    most_voxels: int = Field(default=1_000_000_000, ge=1000)
+    most_voxels: int = Field(default=400_000_000, ge=1000)
     score_every: float = Field(default=0.0, ge=0, le=525_600, allow_inf_nan=False)
     threads: int | None = Field(default=None, ge=1, le=1024)
 

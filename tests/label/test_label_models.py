@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -205,3 +206,23 @@ def test_a_model_that_the_store_has_under_another_name_is_not_published_again(in
     store.publish(installed.source_run, model="ours")
     assert publish_bundles(installed.source_run, store) == []
     assert store.models() == ["ours"]
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_is_read(tmp_path):
+    declared = nib.Nifti1Header()
+    declared.set_data_shape((30_000, 30_000, 10))
+    declared.set_data_dtype(np.uint8)
+    huge = tmp_path / "huge.nii.gz"
+    huge.write_bytes(gzip.compress(declared.binaryblock + bytes(4) + bytes(1 << 20)))
+    with pytest.raises(DataError, match=r"a scan of 9000000000 voxels, the server takes 1000000"):
+        read_scan(huge, ABDOMEN, most_voxels=10**6)
+    small = nib.Nifti1Image(np.zeros((8, 8, 8), np.uint8), np.eye(4)).to_bytes()
+    for name in ("longer.nii.gz", "longer.nii"):  # what is packed is told by the content
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(small, 9) + gzip.compress(bytes(64 << 20), 9))
+        with pytest.raises(DataError, match=r"unpacks to more than its header says"):
+            read_scan(path, ABDOMEN, most_voxels=10**6)
+    header = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 40000 40000 40000\nencoding: gzip\n\n"
+    (tmp_path / "huge.nrrd").write_bytes(header.encode() + gzip.compress(bytes(1000)))
+    with pytest.raises(DataError, match=r"the server takes 1000000"):
+        read_scan(tmp_path / "huge.nrrd", ABDOMEN, most_voxels=10**6)

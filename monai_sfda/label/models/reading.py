@@ -18,6 +18,7 @@ from monai_sfda.data.reading import read_case
 from monai_sfda.data.scan import Scan
 from monai_sfda.errors import DataError
 from monai_sfda.label.models.installed import DOMAIN
+from monai_sfda.label.models.size import check_size
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ def read_scan(image: Path, task: Task, *, most_voxels: int | None = None) -> Sca
     """
     try:
         channels = task.domain(DOMAIN).channels
+        if most_voxels is not None:
+            check_size(image, most_voxels * max(1, len(channels)))
         if len(channels) > 1:
             scan = _read_channels(image, channels)
         else:

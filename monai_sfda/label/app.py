@@ -6,6 +6,7 @@ import atexit
 import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -182,19 +183,11 @@ class SfdaApp(MONAILabelApp):
         label: str | None = file
         if study is not None and file and as_bool(request.get("save_label")):
             tag = str(getattr(request.get("label_tag"), "value", request.get("label_tag")) or tag)
-            label = store.save_label(
-                study,
-                file,
-                tag,
-                {
-                    "model": said.get("model", name),
-                    "model_version": said.get("model_version"),
-                    "saved_by": request.get("user"),
-                    "params": said,
-                },
-            )
-        if result is not None and study is not None:
-            self._remember(result, study, store)
+            label = self._save(request, study, file, tag, said, store)
+        if study is not None:
+            self._note(study, said, store)
+            if result is not None:
+                self._remember(result, study, store)
         return {"label": label, "tag": tag, "file": file, "params": said}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,6 +228,41 @@ class SfdaApp(MONAILabelApp):
         name = str(session.get("name"))
         kept = sessions.get_session(name) if _SESSION_NAME.fullmatch(name) else None
         return kept is not None and kept.image == request.get("image")
+
+    def _save(
+        self,
+        request: Mapping[str, Any],
+        study: str,
+        file: str,
+        tag: str,
+        said: Mapping[str, Any],
+        store: Datastore,
+    ) -> str:
+        """Saves a result as a label, its values named: a correction may have put another structure first.
+
+        Raises:
+            SfdaError: when it cannot be saved; the file is taken away, as nobody will be sent it.
+        """
+        names = sorted(dict(said.get("label_names") or {}).items(), key=lambda item: item[1])
+        about = {
+            "model": said.get("model", request.get("model")),
+            "model_version": said.get("model_version"),
+            "label_info": [{"name": label, "idx": index} for label, index in names],
+            "saved_by": request.get("user"),
+            "params": said,
+        }
+        try:
+            return str(store.save_label(study, file, tag, about))
+        except BaseException:
+            Path(file).unlink(missing_ok=True)
+            raise
+
+    def _note(self, study: str, said: Mapping[str, Any], store: Datastore) -> None:
+        """Tells the datastore which version has segmented a study: a later label is its correction."""
+        try:
+            store.note_segmented(study, said["model"], said["model_version"])
+        except Exception as error:
+            logger.warning("which version segmented a study could not be noted (%s)", type(error).__name__)
 
     def _remember(self, result: Any, study: str, store: Datastore) -> None:
         """Writes what an inference by the active version has seen of its study into the datastore."""

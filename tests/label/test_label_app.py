@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_sfda.errors import DataError, SettingError, SfdaError
+from monai_sfda.errors import DataError, OutputError, SettingError, SfdaError
 from tests.builders import REPOSITORY
 
 
@@ -166,3 +166,37 @@ def test_several_models_are_served_side_by_side(installed, tmp_path):
     segmentations = [name for name, model in found["models"].items() if model["type"] == "segmentation"]
     assert segmentations == ["second", "abdomen"]
     assert found["labels"] == ["liver", "right_kidney", "left_kidney", "spleen"]
+
+
+def test_a_saved_result_keeps_its_names_when_a_correction_puts_a_structure_first(app, studies, monkeypatch):
+    saved = []
+    monkeypatch.setattr(app.datastore(), "save_label", lambda *given: saved.append(given) or "original")
+    scan = app.models.load("abdomen").read(Path(app.datastore().get_image_uri(studies[0])))
+    click = [int(n) // 2 for n in scan.shape]
+    request = {"model": "abdomen_grow", "image": studies[0], "foreground": [click], "label": "spleen"}
+    found = app.infer({**request, "selected_label_name": "spleen", "save_label": "true", "user": "anna"})
+    names = found["params"]["label_names"]
+    about = saved[0][3]
+    assert names["spleen"] == 1
+    assert about["label_info"] == [
+        {"name": n, "idx": i} for n, i in sorted(names.items(), key=lambda x: x[1])
+    ]
+    assert (about["model"], about["model_version"], about["saved_by"]) == ("abdomen", 1, "anna")
+
+
+def test_the_datastore_knows_which_version_has_segmented_a_study(app, studies):
+    app.infer({"model": "abdomen", "image": studies[0], "version": "2"})
+    assert app.datastore().records.get(studies[0])["segmented"]["abdomen"]["version"] == 2
+
+
+def test_no_file_stays_behind_when_a_label_cannot_be_saved(app, studies, monkeypatch):
+    import tempfile
+
+    def full(*given):
+        raise OutputError("the disk is full", remedy="make room")
+
+    monkeypatch.setattr(app.datastore(), "save_label", full)
+    there = set(Path(tempfile.gettempdir()).glob("result-*"))
+    with pytest.raises(OutputError):
+        app.infer({"model": "abdomen", "image": studies[0], "save_label": True})
+    assert set(Path(tempfile.gettempdir()).glob("result-*")) <= there

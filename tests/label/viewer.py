@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 PATIENCE_MS = 300_000
 _MARGINS = (1.0, 1 / 1.1)  # cornerstone leaves a margin round a plane of a volume
-_COLOURED = 24
+_CHANGED = 8
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,24 @@ def canvas(page: Any, number: int = 0) -> NDArray[np.float64]:
     return np.asarray(picture, dtype=np.float64)
 
 
+def axial(volume: NDArray[Any], affine: NDArray[np.float64]) -> tuple[NDArray[Any], tuple[float, float]]:
+    """Slices as a viewer shows them, front up and the patient's right on the left, however they are stored.
+
+    Args:
+        volume: (X, Y, Z).
+        affine: voxel index to RAS, mm.
+
+    Returns:
+        (slices from the feet up, rows, columns), and height and width of a pixel in mm.
+    """
+    there = nibabel.io_orientation(affine)
+    turn = nibabel.orientations.ornt_transform(there, nibabel.orientations.axcodes2ornt("LPS"))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    _, rows, columns = (int(np.flatnonzero(there[:, 0] == axis)[0]) for axis in (2, 1, 0))
+    pixel = float(spacing[rows]), float(spacing[columns])
+    return nibabel.apply_orientation(volume, turn).transpose(2, 1, 0), pixel
+
+
 def find_slice(
     picture: NDArray[np.float64], volume: NDArray[np.float64], pixel: tuple[float, float]
 ) -> Shown:
@@ -88,10 +107,9 @@ def find_slice(
     return max(found, key=lambda shown: -1.0 if np.isnan(shown.correlation) else shown.correlation)
 
 
-def newly_coloured(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(H, W): pixels that were grey and are in colour now."""
-    colour = [picture.max(-1) - picture.min(-1) for picture in (before, after)]
-    return (colour[0] < _COLOURED) & (colour[1] >= _COLOURED)
+def painted(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(H, W): pixels that look otherwise than before."""
+    return np.abs(after - before).max(-1) > _CHANGED
 
 
 def resized(mask: NDArray[np.uint8], shown: Shown) -> NDArray[np.uint8]:

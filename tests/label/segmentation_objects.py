@@ -22,7 +22,15 @@ def read(files: Sequence[bytes]) -> list[Dataset]:
     return [pydicom.dcmread(BytesIO(file)) for file in files]
 
 
-def check(segmentation: Dataset, images: Sequence[Dataset], labelmap: Path, task: Task) -> None:
+def check(
+    segmentation: Dataset,
+    images: Sequence[Dataset],
+    labelmap: Path,
+    task: Task,
+    *,
+    algorithm: str,
+    version: int,
+) -> None:
     """A DICOM SEG shows what the labelmap shows, frame by frame, and refers to the images that it is of.
 
     dcmqi leaves out frames without a voxel: there is one for every slice and structure that shows any.
@@ -32,6 +40,8 @@ def check(segmentation: Dataset, images: Sequence[Dataset], labelmap: Path, task
         images: of its series.
         labelmap: NIfTI that was saved, contiguous classes of the task.
         task: names and codes of its structures.
+        algorithm: DICOM's word for who drew it; of a corrected mask SEMIAUTOMATIC.
+        version: of the model, which the algorithm's name ends with.
     """
     assert segmentation.SOPClassUID == _SEGMENTATION_STORAGE
     assert segmentation.Modality == "SEG"
@@ -56,7 +66,8 @@ def check(segmentation: Dataset, images: Sequence[Dataset], labelmap: Path, task
         by_label[number] = names[name].index
         code = segment.SegmentedPropertyTypeCodeSequence[0]
         assert code.CodingSchemeDesignator == "SCT"
-        assert segment.SegmentAlgorithmType in ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
+        assert segment.SegmentAlgorithmType == algorithm
+        assert segment.SegmentAlgorithmName.endswith(f"version {version}")
     assert set(by_label.values()) == shown
     to_voxel = np.linalg.inv(_RAS_TO_LPS @ nifti.affine)
     frames = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)

@@ -202,6 +202,38 @@ def test_uploads_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
         uploads.check_upload(large)
 
 
+def test_small_files_that_unpack_to_much_are_refused_before_they_are_read(tmp_path):
+    header = build.write_nifti(tmp_path / "a.nii", np.zeros((9, 8, 6), np.int16), build.affine()).read_bytes()
+    bomb = tmp_path / "bomb.nii.gz"
+    bomb.write_bytes(gzip.compress(header + bytes(30 << 20)))
+    with pytest.raises(DataError, match="more data than the header says"):
+        uploads.check_upload(bomb)
+
+
+def test_a_header_with_detached_data_is_sent_whole_and_under_the_ids_name(tmp_path):
+    root = tmp_path / "root"
+    build.write_itk(root / "mustermann.mhd", build.volume(), build.affine())
+    datastore = opened(root, tmp_path)
+    (image,) = datastore.list_images()
+    file = datastore.image_file(image)
+    assert "mustermann" not in str(file)
+    assert datastore.get_image_info(image)["name"] == f"{image}.nii.gz"
+    loaded = nib.load(file)
+    assert same_place(np.asarray(loaded.dataobj), loaded.affine, build.volume(), build.affine())
+
+
+def test_a_name_that_two_images_have_is_nobodys(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    datastore = opened(root, tmp_path)
+    file = build.write_nifti(tmp_path / "up.nii.gz", build.volume(), build.affine())
+    datastore.add_image("head", str(file), {})
+    build.write_nifti(root / "head.nii.gz", build.volume(seed=1), build.affine())
+    datastore.refresh()
+    assert len(datastore.list_images()) == 2
+    assert not datastore.known("head")
+
+
 def test_several_channels_in_one_file_may_be_uploaded(tmp_path):
     root = tmp_path / "root"
     root.mkdir()

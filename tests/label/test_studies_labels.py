@@ -223,6 +223,8 @@ def test_each_model_has_its_own_label(tmp_path):
     datastore.update_label_info(image, "final", {"saved_by": "somebody else", "remark": "look again"})
     info = datastore.get_label_info(image, "final")
     assert (info["saved_by"], info["remark"]) == ("unknown", "look again")
+    with pytest.raises(DataError, match="too much"):
+        datastore.update_label_info(image, "final", {"remark": "x" * (1 << 19)})
 
 
 def test_the_archive_holds_images_labels_and_what_is_known(studies, tmp_path):

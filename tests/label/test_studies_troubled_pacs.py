@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_sfda.catalog import ABDOMEN
+from monai_sfda.catalog import ABDOMEN, SOFT_TISSUE
 from monai_sfda.errors import SettingError
-from monai_sfda.label.studies import Credentials, open_datastore
+from monai_sfda.label.studies import Credentials, open_datastore, unlabelled_images
 from monai_sfda.label.studies.downloads import keep_within
 from monai_sfda.label.studies.errors import PacsError
 from monai_sfda.label.studies.multipart import MultipartError, MultipartReader, boundary_of, dicom_message
@@ -150,6 +150,34 @@ def test_a_label_that_the_pacs_did_not_take_is_kept_and_sent_later(relay, tmp_pa
     new.close()
     assert len(relay.orthanc.series("SEG")) == 1
     assert not new.get_label_info(series.uid, "final")["segmentation"]["pending"]
+
+
+def test_what_is_here_is_used_while_the_pacs_is_silent(relay, tmp_path):
+    series = one_series(relay, tmp_path)
+    datastore = opened(relay, tmp_path / "cache")
+    place = datastore.get_image_uri(series.uid)
+    relay.down = True
+    datastore.refresh()
+    assert datastore.known(series.uid)
+    assert datastore.get_image_uri(series.uid) == place
+    assert datastore.image_file(series.uid).is_file()
+    with pytest.raises(PacsError):
+        datastore.get_image_uri("1.2.3")
+
+
+def test_a_segmentation_of_something_else_is_no_label(relay, tmp_path):
+    series = one_series(relay, tmp_path)
+    file = label_file(tmp_path / "l.nii.gz", series.labels == 1, series.affine)
+    other = open_datastore(
+        relay.dicomweb, cache=tmp_path / "other", tasks={"soft_tissue": SOFT_TISSUE}, timeout_s=5.0
+    )
+    other.save_label(series.uid, file, "final", {"label_info": [{"name": SOFT_TISSUE.structures[0].name}]})
+    assert len(relay.orthanc.series("SEG")) == 1
+    datastore = opened(relay, tmp_path / "cache")
+    assert unlabelled_images(datastore) == [series.uid]
+    datastore.save_label(series.uid, file, "final", {"label_info": [{"name": "liver"}]})
+    datastore.remove_label(series.uid, "final")
+    assert len(relay.orthanc.series("SEG")) == 1
 
 
 def test_silence_is_said_to_be_and_not_waited_for_again(relay, tmp_path):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from monai_sfda.catalog import Task
 from monai_sfda.errors import DataError
 from monai_sfda.label.studies.archive import write_archive
-from monai_sfda.label.studies.images import VOLUME, StudiesImages
+from monai_sfda.label.studies.images import MOST_INFO, VOLUME, StudiesImages
 from monai_sfda.label.studies.saved import ENDING, SavedLabel, SavedLabels
 from monai_sfda.label.studies.saving import LabelSaver
 
@@ -112,14 +114,16 @@ class StudiesDatastore(StudiesImages):
         """Replaces entries of what is known of a label, but for those that say who saved it and what it is.
 
         Raises:
-            DataError: when there is no such label.
+            DataError: when there is no such label, or it is too much.
         """
         label = self.label_of(label_id, tag=label_tag)
         if label is None:
             raise DataError("no label of that image and tag", remedy="save one first")
         own = self.saver.own_entries
-        label.info.update({key: value for key, value in info.items() if key not in own})
-        self.labels.write_info(label)
+        changed = {**label.info, **{key: value for key, value in info.items() if key not in own}}
+        if len(json.dumps(changed, default=str)) > MOST_INFO:
+            raise DataError("too much is said of a label", remedy="keep it under 256 KiB")
+        self.labels.write_info(replace(label, info=changed))
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Removes an image's labels with that tag, here and where the studies are."""

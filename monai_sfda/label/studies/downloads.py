@@ -15,7 +15,9 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from monai_sfda.data.case import volume_suffix
 from monai_sfda.data.dicom import read_grid, scan_headers, slice_grid
+from monai_sfda.data.volume import read_volume
 from monai_sfda.files import whole_file
 
 _IN_USE_SECONDS = 2 * 3600
@@ -38,7 +40,7 @@ class Conversions:
 
         Args:
             image_id: names the copy.
-            series: folder with one DICOM series, or one multi-frame file.
+            series: folder with one DICOM series, one multi-frame file, or a header with detached data.
 
         Raises:
             DataError: when the series is no volume.
@@ -49,8 +51,11 @@ class Conversions:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / f".{name}.lock"):
             if not path.is_file():
-                grid = slice_grid(scan_headers(series))
-                _write(path, read_grid(grid), grid.affine)
+                if not series.is_dir() and volume_suffix(series) is not None:
+                    _write(path, *read_volume(series))
+                else:
+                    grid = slice_grid(scan_headers(series))
+                    _write(path, read_grid(grid), grid.affine)
                 for old in path.parent.glob("*.nii.gz"):
                     if old != path:
                         old.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ from monai_sfda.label.studies.datastore import StudiesDatastore
 from monai_sfda.label.studies.errors import UnknownImageError
 from monai_sfda.label.studies.found import FoundScan, FoundScans
 from monai_sfda.label.studies.ids import Pseudonyms
+from monai_sfda.label.studies.images import DETACHED, VOLUME
 from monai_sfda.label.studies.records import Records
 from monai_sfda.label.studies.series import acquired, read_header, shown_facts, subject_parts
 from monai_sfda.label.studies.uploading import Uploads
@@ -36,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS, _SHARE = 2.0, 10.0
 """A folder is looked at every two seconds, at most for a tenth of the time."""
-_DETACHED = (".nhdr", ".mhd")
 
 
 class FolderDatastore(StudiesDatastore):
@@ -100,7 +100,7 @@ class FolderDatastore(StudiesDatastore):
         if scan.series_uid is not None:
             return str(self._linked(image_id, scan.files))
         suffix = volume_suffix(scan.files[0])
-        if suffix in _DETACHED:  # such a header names its data beside itself
+        if suffix in DETACHED:  # such a header names its data beside itself
             return str(scan.files[0])
         return str(self._linked(image_id, scan.files, suffix) / f"{image_id}{suffix}")
 
@@ -183,8 +183,8 @@ class FolderDatastore(StudiesDatastore):
         others.pop("", None)
         for image_id in images:
             alias = (self.records.peek(image_id).get("private") or {}).get("alias")
-            if alias:
-                others[alias] = image_id
+            if alias:  # two images of one name are told apart by their ids alone
+                others[alias] = image_id if others.get(alias, image_id) == image_id else None
         self._images, self._others = images, others
         self.note_new(images)
         self._facts = {i: known for i, known in self._facts.items() if i in images}
@@ -221,7 +221,8 @@ class FolderDatastore(StudiesDatastore):
         if known is not None and known[0] == scan.files:
             return known
         if scan.series_uid is None:
-            facts: dict[str, Any] = {"ext": volume_suffix(scan.files[0])}
+            suffix = volume_suffix(scan.files[0])
+            facts: dict[str, Any] = {"ext": VOLUME if suffix in DETACHED else suffix}
             known = scan.files, facts, None
         else:
             header = read_header(scan.files[0])

@@ -24,9 +24,11 @@ prepare()
 from monailabel.interfaces.datastore import Datastore  # noqa: E402
 
 VOLUME = ".nii.gz"
+DETACHED = (".nhdr", ".mhd")
+"""Headers whose data lie in another file: as one file they are sent as NIfTI."""
 _ALL = "*"
 """Id of the record about all images; no image has it."""
-_MOST_INFO = 256 << 10
+MOST_INFO = 256 << 10
 
 
 class StudiesImages(Datastore):
@@ -103,10 +105,11 @@ class StudiesImages(Datastore):
         return found
 
     def image_file(self, image_id: str) -> Path:
-        """An image as one file, for clients that download it: a DICOM series as NIfTI, on its own grid."""
+        """An image as one file, for clients that download it: what is several as NIfTI, on its own grid."""
         image_id = self.need(image_id)
         place = Path(self.get_image_uri(image_id))
-        if not place.is_dir() and volume_suffix(place) is not None:
+        suffix = None if place.is_dir() else volume_suffix(place)
+        if suffix is not None and suffix not in DETACHED:
             return place
         return self.conversions.nifti_of(image_id, place)
 
@@ -159,7 +162,7 @@ class StudiesImages(Datastore):
         for image_id, info in infos.items():
             found = self.need(image_id)
             facts = {**(self.records.get(found).get("info") or {}), **info}
-            if len(json.dumps(facts, default=str)) > _MOST_INFO:
+            if len(json.dumps(facts, default=str)) > MOST_INFO:
                 raise DataError("too much is said of an image", remedy="keep it under 256 KiB")
             changed[found] = {"info": facts}
         self.records.update_many(changed)

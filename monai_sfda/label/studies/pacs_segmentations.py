@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 
 from monai_sfda.data.dicom import scan_headers, slice_grid
 from monai_sfda.data.writing import write_segmentation
-from monai_sfda.errors import SfdaError
+from monai_sfda.errors import DataError, SfdaError
 from monai_sfda.label.studies.grids import grid_of
 from monai_sfda.label.studies.names import SaveOptions, Segment, choose_model, covers, to_model_classes
 from monai_sfda.label.studies.pacs import SERIES, STUDY, first_value
@@ -178,8 +178,10 @@ class PacsSegmentations:
         task = datastore.tasks[known["model"]]
         series = Path(datastore.get_image_uri(image_id))
         with tempfile.TemporaryDirectory() as temporary:
-            (file, *_) = datastore.pacs.fetch(known["study"], known["id"], Path(temporary), known["instance"])
-            numbers, names = read_segmentation(file, slice_grid(scan_headers(series)))
+            files = datastore.pacs.fetch(known["study"], known["id"], Path(temporary), known["instance"])
+            if not files:
+                raise DataError("the PACS does not send it", remedy="look at the PACS's log")
+            numbers, names = read_segmentation(files[0], slice_grid(scan_headers(series)))
         classes, covered = to_model_classes(numbers, names, task)
         place = datastore.labels.place(image_id, "final", known["model"])
         info = {

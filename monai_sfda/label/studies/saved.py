@@ -25,7 +25,7 @@ from monai_sfda.errors import SettingError
 from monai_sfda.files import write_json
 
 ENDING, OBJECT_ENDING = ".nii.gz", ".dcm"
-_TOKEN = 4
+_TOKEN, _MOST_TAGS = 4, 16
 _TICK_NS = 50_000_000
 """Two changes of a folder within a tick of the file system's clock may leave one time."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -84,7 +84,7 @@ class SavedLabels:
         """Where a new mask of a label is to be written.
 
         Raises:
-            SettingError: for a tag or a model's name that is no plain word.
+            SettingError: for a tag or a model's name that is no plain word, and for ever more tags.
         """
         for what, value in (("tag", tag), ("model", model or "none")):
             if not _PLAIN.fullmatch(value):
@@ -92,6 +92,8 @@ class SavedLabels:
                     f"a label's {what} '{value[:40]}' is no plain word",
                     remedy="use letters, digits, - and _, at most 64",
                 )
+        if not (self.folder / tag).is_dir() and len(self.tags()) >= _MOST_TAGS:
+            raise SettingError(f"a label's tag '{tag}' beyond {_MOST_TAGS}", remedy="use final or original")
         return self.folder / tag / f"{_stem(image_id, model)}.{secrets.token_hex(_TOKEN)}{ENDING}"
 
     def all_of(self, image_id: str, tag: str) -> list[SavedLabel]:

@@ -1,7 +1,5 @@
 """How large a volume file is, before it is read: by its header, and by what it unpacks to."""
 
-# mypy: untyped-calls-exclude="SimpleITK"
-
 from __future__ import annotations
 
 import gzip
@@ -11,7 +9,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 import nibabel as nib
 import SimpleITK as sitk  # noqa: N813
@@ -63,11 +61,11 @@ def check_size(path: Path, most_voxels: int) -> None:
         ) from error
 
 
-def _opened(path: Path, packed: bool) -> IO[bytes]:
-    return gzip.open(path, "rb") if packed else path.open("rb")
+def _opened(path: Path, packed: bool) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path, "rb") if packed else path.open("rb"))
 
 
-def _nifti_size(file: IO[bytes]) -> tuple[int, int]:
+def _nifti_size(file: BinaryIO) -> tuple[int, int]:
     """Voxels, and bytes of header and voxels together."""
     block = file.read(540)
     sizes = int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")
@@ -77,7 +75,7 @@ def _nifti_size(file: IO[bytes]) -> tuple[int, int]:
     return voxels, int(header.get_data_offset()) + voxels * header.get_data_dtype().itemsize
 
 
-def _check_unpacked(path: Path, file: IO[bytes], most: int) -> None:
+def _check_unpacked(path: Path, file: BinaryIO, most: int) -> None:
     """Unpacks piece by piece, keeping none; a file that was found good before is not unpacked again."""
     state = path.stat()
     if state.st_size * _MOST_RATIO <= most:

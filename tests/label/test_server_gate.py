@@ -348,6 +348,19 @@ def test_what_would_be_unsafe_is_not_served(tmp_path, options, said):
 
 
 @pytest.mark.parametrize(
+    ("options", "is_open"),
+    [
+        ({}, False),
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "0.0.0.0", "behind_proxy": "192.0.2.1"}, False),
+        ({"host": "0.0.0.0", "tls_certificate": Path("c.pem"), "tls_key": Path("k.pem")}, False),
+    ],
+)
+def test_passwords_in_clear_are_warned_of(tmp_path, options, is_open):
+    assert ServerSettings(str(tmp_path), tmp_path, **options).is_open is is_open
+
+
+@pytest.mark.parametrize(
     ("text", "kept"),
     [
         (f"/data/{SECRET}/1.dcm is bad", " is bad"),

@@ -99,6 +99,7 @@ def test_the_servers_login_is_added_and_the_clients_stays_here(tmp_path, archive
         )
     assert (answer.status_code, answer.content) == (200, b"[]")
     assert "set-cookie" not in answer.headers
+    assert answer.headers["content-security-policy"].startswith("sandbox")
     assert "PACS" not in answer.headers.get("server", "")
     path, headers = Archive.asked[-1]
     assert path == "/dicom-web/studies?limit=5&PatientID=*"

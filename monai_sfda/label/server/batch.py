@@ -97,7 +97,8 @@ class Batches:
         if model not in app._infers:
             raise NotThereError(f"there is no model '{model[:80]}'", remedy="ask /info/ for the models")
         with self._lock:
-            if self.running() is not None:
+            still = self._thread is not None and self._thread.is_alive()
+            if still or self.running() is not None:
                 raise HTTPException(429, "a batch inference is running already")
             run = Run(model, images)
             self.runs = [*self.runs[1 - _KEPT :], run]
@@ -124,15 +125,16 @@ class Batches:
         return thread is None or not thread.is_alive()
 
     def _work(self, app: Any, run: Run, options: BatchOptions, user: str) -> None:
-        run.status = "RUNNING"
+        if run.status == "SUBMITTED":
+            run.status = "RUNNING"
         try:
             names = _chosen(app.datastore(), run.images, options)
             run.total = len(names)
             for name in names:
-                if run.stop.is_set():
-                    return
-                self._one(app, run, name, options, user)
-            run.status = "DONE" if run.done or not run.total else "ERROR"
+                if not run.stop.is_set():
+                    self._one(app, run, name, options, user)
+            if not run.stop.is_set():
+                run.status = "DONE" if run.done or not run.total else "ERROR"
         except Exception as error:
             event("batch_failed", logging.ERROR, error=type(error).__name__)
             run.status = "ERROR"

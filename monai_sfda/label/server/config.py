@@ -94,6 +94,11 @@ class ServerSettings:
         """Whether the server itself speaks TLS."""
         return self.tls_certificate is not None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether passwords cross a network in clear."""
+        return not (is_loopback(self.host) or self.is_tls or self.behind_proxy is not None)
+
     def check(self) -> None:
         """Refuses what cannot be served safely, before anything is loaded.
 

@@ -71,6 +71,12 @@ def _serve(settings: ServerSettings, announce: Callable[[str], None]) -> int:
         )
     )
     announce(address_of(settings))
+    if settings.is_open:
+        event("unencrypted", logging.WARNING)
+        announce(
+            "warning: passwords and scans cross the network unencrypted; give --tls-cert and --tls-key, "
+            "or put a reverse proxy with TLS before it (--behind-proxy)"
+        )
     try:
         web.run(sockets=[listening])
     except (SystemExit, KeyboardInterrupt):

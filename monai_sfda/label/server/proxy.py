@@ -120,6 +120,7 @@ class Pacs:
             raise PacsError("the PACS sends too much at once", remedy=_TELL)
         headers = {name: reply.headers[name] for name in _TOLD if name in reply.headers}
         headers["Cache-Control"] = "private, no-cache"
+        headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
         return StreamingResponse(
             self._bounded(reply), status, headers, background=BackgroundTask(reply.aclose)
         )

@@ -9,6 +9,8 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +48,7 @@ class BoundedSessions(Sessions):
         self.folder = folder
         self.limits = limits
         self.lock = threading.Lock()
+        self._reserved: Counter[str] = Counter()
 
     def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> Any:
         """The session, or None: for an id that is none, one that is not there, and one whose time is over."""
@@ -93,7 +96,7 @@ class BoundedSessions(Sessions):
         """Bytes that a user may still upload."""
         mine = total = 0
         for path in self.folder.iterdir():
-            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            size = _size_of(path)
             info = self.get_session(path.name, update_ts=False)
             total += size
             mine += size if info is not None and self.owner(info) == user.name else 0
@@ -110,17 +113,21 @@ class BoundedSessions(Sessions):
         """
         size = sum(file.size or 0 for file in files)
         with self.lock:
-            room = self.room_of(user)
+            room = self.room_of(user) - self._reserved.total()
             if size > room:
-                raise TooLargeError(
-                    "the uploaded scans would take more disk than they may",
-                    remedy="delete sessions, wait until they end, or ask the server's administrator",
-                )
-            incoming = Path(tempfile.mkdtemp(dir=self.folder, prefix="incoming-"))
-            try:
-                return self._fill(incoming, files, user, expiry, uncompress=uncompress, room=room)
-            finally:
-                shutil.rmtree(incoming, ignore_errors=True)
+                raise _full()
+            self._reserved[user.name] += size
+        incoming = Path(tempfile.mkdtemp(dir=self.folder, prefix="incoming-"))
+        try:
+            info = self._fill(incoming, files, user, expiry, uncompress=uncompress, room=room)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+            with self.lock:
+                self._reserved -= Counter({user.name: size})
+        if self.room_of(user) < 0:  # several archives, each of which fitted before the others were unpacked
+            self.remove_session(info.name)
+            raise _full()
+        return info
 
     def _fill(
         self, incoming: Path, files: list[UploadFile], user: User, expiry: int, *, uncompress: bool, room: int
@@ -149,6 +156,22 @@ class BoundedSessions(Sessions):
         (incoming / "meta.info").write_text(info.to_str(), encoding="utf-8")
         incoming.rename(final)
         return info
+
+
+def _full() -> TooLargeError:
+    return TooLargeError(
+        "the uploaded scans would take more disk than they may",
+        remedy="delete sessions, wait until they end, or ask the server's administrator",
+    )
+
+
+def _size_of(folder: Path) -> int:
+    """Bytes of a folder's files; a file that goes meanwhile has none."""
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def sessions_of(app: Any) -> BoundedSessions:

@@ -217,16 +217,12 @@ def _dicom_seg(app: Any, request: Mapping[str, Any], path: Path, found: Mapping[
     """A result as DICOM SEG.
 
     Raises:
-        SettingError: for a scan that is not the datastore's, or a result in another order than the model's.
+        SettingError: for a scan that is not the datastore's.
     """
     model = str(found.get("model") or getattr(app._infers[request["model"]], "name", request["model"]))
     if isinstance(request["image"], Path):
         raise SettingError(
             "DICOM SEG needs a scan of the datastore", remedy="name it by image, or take another output"
-        )
-    if model in app.models and found.get("label_names") != dict(app.models[model].labels):
-        raise SettingError(
-            "DICOM SEG needs the model's own order of structures", remedy="take output=image for a correction"
         )
     return Path(app.datastore().dicom_seg(request["image"], path, {**request, **found, "model": model}))
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import monai_sfda
+from monai_sfda.catalog import BACKGROUND
 from monai_sfda.errors import SettingError, SfdaError, nearest
 from monai_sfda.label import adaptation, correction, next_study
 from monai_sfda.label.adaptation.jobs import Jobs
@@ -135,6 +136,8 @@ class SfdaApp(MONAILabelApp):
     def info(self) -> dict[str, Any]:
         """As MONAI Label's, with what the studies' scores say and which models are not served, and why."""
         found: dict[str, Any] = super().info()
+        # A viewer that puts clicks into the background needs it among a task's labels; it is no structure.
+        found["labels"] = [name for name in found["labels"] if name != BACKGROUND]
         try:
             found["next_study"] = next_study.summary_of(self)
         except SfdaError as error:  # one unreadable model must not take all the others away from the clients

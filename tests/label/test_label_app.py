@@ -182,6 +182,12 @@ def test_a_saved_result_keeps_its_names_when_a_correction_puts_a_structure_first
         {"name": n, "idx": i} for n, i in sorted(names.items(), key=lambda x: x[1])
     ]
     assert (about["model"], about["model_version"], about["saved_by"]) == ("abdomen", 1, "anna")
+    monkeypatch.undo()
+    app.infer({**request, "selected_label_name": "spleen", "save_label": "true"})
+    result = np.asarray(nib.load(found["file"]).dataobj)
+    saved = np.asarray(nib.load(app.datastore().get_label_uri(studies[0], "original")).dataobj)
+    for name, index in app.models["abdomen"].labels.items():
+        assert np.array_equal(saved == index, result == names[name]), name
 
 
 def test_the_datastore_knows_which_version_has_segmented_a_study(app, studies):

@@ -57,12 +57,15 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory) -> Installed:
-    """A site with one model in two versions; made in about a minute, once a session.
+    """A site with one model in two versions; made in about a minute, once for all processes of a
+    session.
 
     Where MONAI_SFDA_TEST_SITE names a folder, it is made there once and used again by later sessions.
     """
     kept = os.environ.get("MONAI_SFDA_TEST_SITE")
-    root = Path(kept) if kept else tmp_path_factory.mktemp("site")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    root = Path(kept) if kept else shared / "site"
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / "lock", 900):
         if not (root / "whole").is_file():

@@ -12,6 +12,7 @@ from monai_sfda.cli_serve import serve
 from monai_sfda.label.server.access import RULES
 from monai_sfda.label.server.answers import _STATUS
 from monai_sfda.label.server.roles import ROLES
+from monai_sfda.label.settings import AppSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "server_reference.md").read_text(encoding="utf-8")
@@ -42,6 +43,11 @@ def test_the_reference_has_every_endpoint_with_its_role():
         methods = " ".join(sorted(rule.methods - {"HEAD"}))
         role = "none" if rule.role is None else f"`{rule.role}`"
         assert f"| {methods} `{rule.path}` | {role} |" in REFERENCE
+
+
+def test_the_reference_names_every_setting_of_the_app():
+    described = REFERENCE.partition("Names of `--conf`:")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`([a-z_]+)`", described)) == set(AppSettings.model_fields)
 
 
 def test_the_pages_have_every_role_and_status():

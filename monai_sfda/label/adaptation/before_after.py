@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +20,21 @@ from monai_sfda.errors import SfdaError
 from monai_sfda.evaluation.figures import overlay_grid
 from monai_sfda.evaluation.slices import as_ras, choose_slices
 from monai_sfda.files import write_atomically, write_json
+from monai_sfda.label.adaptation.job_records import PICTURES
 from monai_sfda.label.adaptation.selection import fits
 from monai_sfda.label.adaptation.serving import NotFoundError
 from monai_sfda.store import Version
 
 STUDIES, SLICES = 3, 2
-FOLDER = "before_after"
-_rendering = threading.Lock()  # matplotlib draws in one thread at a time
+MOST_PICTURES, MOST_DAYS, MOST_WAITING = 60, 30, 6
+_drawing = threading.Lock()
+_places = threading.BoundedSemaphore(MOST_WAITING)
+
+
+class BusyDrawingError(SfdaError):
+    """So many pictures are being computed that no other waits."""
+
+    http_status = 503
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ def compare(app: Any, name: str, number: int) -> Comparison:
         before = previous
     datastore = app.datastore()
     there = datastore.list_images()
+    forget_pictures(Path(app.jobs.folder), there)
     used = set(app.jobs.studies_of(name, number))
     fitting = [i for i in there if i in used] or [
         i for i in there if fits(datastore.get_image_info(i), installed.task)
@@ -80,12 +92,53 @@ def picture(app: Any, name: str, number: int, place: int) -> tuple[Path, dict[st
     if not 0 <= place < len(found.studies):
         raise NotFoundError("there is no such study to show", remedy="look at the page again")
     study = found.studies[place]
-    key = f"{found.before.manifest_sha256}/{found.after.manifest_sha256}/{study}"
-    stem = Path(app.jobs.folder) / FOLDER / hashlib.sha256(key.encode()).hexdigest()[:32]
+    versions = _digest(f"{found.before.manifest_sha256}/{found.after.manifest_sha256}")
+    stem = Path(app.jobs.folder) / PICTURES / f"{versions}-{_digest(study)}"
     png, numbers = stem.with_suffix(".png"), stem.with_suffix(".json")
     if not (png.is_file() and numbers.is_file()):
-        _draw(app, found, name, study, png, numbers)
+        _draw_in_turn(app, found, name, study, png, numbers)
     return png, dict(json.loads(numbers.read_text(encoding="utf-8")))
+
+
+def forget_pictures(folder: Path, studies: Iterable[str] = ()) -> None:
+    """Removes pictures of studies that are not there any more, old ones, and all but the newest.
+
+    Args:
+        folder: of the jobs.
+        studies: ids of the datastore's images; without any, all pictures go.
+    """
+    kept = {_digest(study) for study in studies}
+    oldest = time.time() - MOST_DAYS * 86400
+    found, gone = [], []
+    for png in (folder / PICTURES).glob("*.png"):
+        with contextlib.suppress(OSError):  # another request may remove it meanwhile
+            at = png.stat().st_mtime
+            stays = at >= oldest and png.stem.rpartition("-")[2] in kept
+            (found if stays else gone).append((at, png))
+    for _, png in [*gone, *sorted(found, reverse=True)[MOST_PICTURES:]]:
+        for path in (png, png.with_suffix(".json")):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _draw_in_turn(app: Any, found: Comparison, name: str, study: str, png: Path, numbers: Path) -> None:
+    """One picture is computed at a time, and once; a few requests may wait for it.
+
+    Raises:
+        BusyDrawingError: when too many wait.
+    """
+    if not _places.acquire(blocking=False):
+        raise BusyDrawingError("other pictures are being computed", remedy="look again in a minute")
+    try:
+        with _drawing:
+            if not (png.is_file() and numbers.is_file()):
+                _draw(app, found, name, study, png, numbers)
+    finally:
+        _places.release()
 
 
 def _draw(app: Any, found: Comparison, name: str, study: str, png: Path, numbers: Path) -> None:
@@ -112,14 +165,13 @@ def _draw(app: Any, found: Comparison, name: str, study: str, png: Path, numbers
         for title, classes in turned
     ]
     pixel = tuple(spacing[a] for a in range(3) if a != axis)
-    with _rendering:
-        content = overlay_grid(
-            [("scan", [(p, None) for p in planes]), *drawn],
-            task.structures,
-            pixel_size_mm=(pixel[0], pixel[1]),
-            axis=axis,
-            window=task.target.intensity.window,
-            row_titles=[f"slice {s + 1}" for s in slices],
-        )
+    content = overlay_grid(
+        [("scan", [(p, None) for p in planes]), *drawn],
+        task.structures,
+        pixel_size_mm=(pixel[0], pixel[1]),
+        axis=axis,
+        window=task.target.intensity.window,
+        row_titles=[f"slice {s + 1}" for s in slices],
+    )
     write_atomically(png, content)
     write_json(numbers, {"volumes_ml": volumes, "same": bool(np.array_equal(columns[0][1], columns[1][1]))})

@@ -17,6 +17,7 @@ from monai_sfda.label.adaptation.steps import RUN
 from monai_sfda.label.adaptation.work import LOG, PRIVATE, read_request
 
 logger = logging.getLogger(__name__)
+PICTURES = "before_after"
 _ROOM, _ROOM_BYTES = "room", 64 * 1024
 
 
@@ -72,7 +73,7 @@ class JobRecords:
         return self._change(identifier, notes=(*self.job(identifier).notes, text))
 
     def delete(self, identifier: str) -> None:
-        """Removes a job that has ended, with all it wrote; its version in the store stays.
+        """Removes a job that has ended, with all it wrote and all pictures; its version in the store stays.
 
         Raises:
             SettingError: while it is waiting or running.
@@ -82,6 +83,7 @@ class JobRecords:
                 raise SettingError("the job has not ended", remedy="stop it first")
             del self._records[identifier]
         shutil.rmtree(self.folder / identifier, ignore_errors=True)
+        shutil.rmtree(self.folder / PICTURES, ignore_errors=True)
 
     def _change(self, identifier: str, **entries: Any) -> Job:
         """Changes a record in memory and on disk.

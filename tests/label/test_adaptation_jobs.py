@@ -293,3 +293,35 @@ def test_a_jobs_process_gets_the_servers_environment_without_its_secrets(site, m
     assert job.status is Status.DONE
     assert jobs.log(job.id).read_text().startswith("[] /")
     jobs.close()
+
+
+def test_a_job_is_resumed_once_and_its_deletion_does_not_stop_the_queue(site):
+    site.script = SLOW
+    jobs = site.jobs()
+    first, second = (jobs.submit("adapt", "abdomen", {}, "erwin").id for _ in range(2))
+    jobs.stop(second, by="erwin")
+    jobs.resume(second, "erwin")
+    with pytest.raises(SettingError, match="SUBMITTED"):
+        jobs.resume(second, "erwin")
+    assert [job.id for job in jobs.running()] == [first, second]
+    del jobs._records[second]  # as if it were deleted at this moment
+    site.script = "finish()"
+    jobs.stop(first, by="erwin")
+    third = jobs.submit("adapt", "abdomen", {}, "erwin")
+    assert ended(jobs, third.id).status is Status.DONE
+    jobs.close()
+
+
+def test_a_resumed_job_does_not_activate_what_somebody_rolled_back(site):
+    jobs = site.jobs(activation="automatic")
+    job = ended(jobs, jobs.submit("adapt", "abdomen", {}, "erwin").id)
+    assert job.activated
+    jobs.close()
+    site.store.rollback("abdomen")
+    path = jobs.folder / job.id / "job.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "STOPPED", "version": None}))
+    again = site.jobs(activation="automatic")
+    again.resume(job.id, "erwin")
+    assert ended(again, job.id).version == 2
+    assert site.store.active("abdomen").number == 1
+    again.close()

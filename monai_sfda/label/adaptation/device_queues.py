@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -115,6 +118,8 @@ class DeviceQueues:
                 running = self._at_work[identifier] = AtWork()
             try:
                 self._run(identifier, running)
+            except Exception as error:  # the next job must have its turn
+                logger.error("job %s ended by a fault (%s)", identifier, type(error).__name__)
             finally:
                 with self._changed:
                     self._at_work.pop(identifier, None)

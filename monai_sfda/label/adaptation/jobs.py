@@ -182,21 +182,22 @@ class Jobs(JobRecords):
             SettingError: when it is waiting, running or done, or its private folder is gone.
         """
         self._require_place()
-        job = self.job(identifier)
-        if job.status not in (Status.STOPPED, Status.ERROR):
-            raise SettingError(
-                f"the job is {job.status.value}", remedy="only one that has not ended well goes on"
+        with self._lock:
+            job = self.job(identifier)
+            if job.status not in (Status.STOPPED, Status.ERROR):
+                raise SettingError(
+                    f"the job is {job.status.value}", remedy="resume one that has not ended well"
+                )
+            try:
+                read_request(self._private(identifier), job.kind)
+            except OutputError:
+                raise SettingError("what the job was asked is gone", remedy="start a new job") from None
+            if job.model not in self.models:
+                raise SettingError("the job's model is not served any more", remedy="start a new job")
+            job = self._change(
+                identifier, status=Status.SUBMITTED, interrupted=False, reason=None, ended_at=None, by=by
             )
-        try:
-            read_request(self._private(identifier), job.kind)
-        except OutputError:
-            raise SettingError("what the job was asked is gone", remedy="start a new job") from None
-        if job.model not in self.models:
-            raise SettingError("the job's model is not served any more", remedy="start a new job")
-        job = self._change(
-            identifier, status=Status.SUBMITTED, interrupted=False, reason=None, ended_at=None, by=by
-        )
-        self._queues.put(job.device, identifier)
+            self._queues.put(job.device, identifier)
         return job
 
     def close(self, grace: float = GRACE_SECONDS) -> None:
@@ -220,10 +221,12 @@ class Jobs(JobRecords):
             raise OutputError("the disk is nearly full", remedy="make room on the server before a job starts")
 
     def _run(self, identifier: str, running: AtWork) -> None:
-        job = self.job(identifier)
-        job = self._change(
-            identifier, status=Status.RUNNING, started_at=job.started_at or now(), attempts=job.attempts + 1
-        )
+        with self._lock:
+            waiting = self._records.get(identifier)
+            if waiting is None or waiting.status is not Status.SUBMITTED:
+                return  # deleted or taken out meanwhile
+            begun, attempts = waiting.started_at or now(), waiting.attempts + 1
+            job = self._change(identifier, status=Status.RUNNING, started_at=begun, attempts=attempts)
         self._set_room_aside(identifier)
         place = Workplace(
             job,

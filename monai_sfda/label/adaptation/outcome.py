@@ -77,7 +77,10 @@ def publish_outcome(store: Path, job: Job, run: Path, *, automatic: bool) -> tup
         StoreError, OutputError: see `ModelStore.publish`.
     """
     opened = ModelStore(store, by=job.by)
-    version = _published(opened, job.model, file_sha256(run / RECORD)) or opened.publish(run, model=job.model)
+    before = _published(opened, job.model, file_sha256(run / RECORD))
+    if before is not None:  # somebody may have decided about it since
+        return before, False
+    version = opened.publish(run, model=job.model)
     activate = automatic and job.kind is Kind.ADAPT and version.verdict == ACCEPT and not version.is_unadapted
     if activate and not opened.active(job.model).manifest.get("target_labels_read"):
         opened.activate(job.model, version.number, reason="automatic: the guard accepted it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NAMED = ("models", "trainers", "strategies", "scoring", "objects", "labels")
+NAMED = ("models", "trainers", "train_stats", "strategies", "scoring", "objects", "labels")
 """Keys whose entries are named by models, studies or the like: each entry counts as one `*`."""
 
 

@@ -22,7 +22,7 @@ from tests.label.trained import MODEL, Trained, trained  # noqa: F401
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 INFO_PER_IMAGE = {"info": json.dumps({"checked": True})}
-LABEL_PARAMS = {"params": json.dumps({"label_info": []})}
+LABEL_PARAMS = {"params": json.dumps({"client_id": "user-x"})}
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,11 @@ class Conversation:
         return {"file": (name, self.image.read_bytes())}
 
     def label(self) -> dict[str, Any]:
-        """An empty label on the study's grid, as an upload."""
+        """A label on the study's grid, as an upload."""
         scan = nibabel.load(self.image)
-        empty = nibabel.Nifti1Image(np.zeros(scan.shape, np.uint8), scan.affine)
-        return {"label": ("label.nii", empty.to_bytes())}
+        drawn = np.zeros(scan.shape, np.uint8)
+        drawn[4:9, 20:40, 20:40] = 1
+        return {"label": ("label.nii", nibabel.Nifti1Image(drawn, scan.affine).to_bytes())}
 
     def hold(self) -> dict[str, Answer]:
         """All requests, one after the other."""
@@ -140,9 +141,57 @@ class Conversation:
         self.ask("batch, stop", "DELETE", "/batch/infer")
 
 
-DIFFERENT_STATUS: dict[str, tuple[int, int, str]] = {}
+DIFFERENT_STATUS: dict[str, tuple[int, int, str]] = {
+    "next sample, unknown strategy": (
+        500,
+        404,
+        "an exception of the stock application; ours says what there is",
+    ),
+    "logs, GPU": (500, 404, "the stock application fails without nvidia-smi; ours says that there is no GPU"),
+}
 """Request to (stock, ours) and why."""
-DIFFERENT_CONTENT: dict[tuple[str, str], str] = {}
+_OWN_OPTIONS = (
+    "name pretrained max_epochs early_stop_patience val_split train_batch_size val_batch_size multi_gpu gpus"
+)
+_OWN_OPTIONS += " dataset dataloader tracking tracking_uri tracking_experiment_name"
+DIFFERENT_CONTENT: dict[tuple[str, str], str] = {
+    **{
+        (
+            "info",
+            f"trainers.*.config.{name}",
+        ): "an option of the stock trainer; clients show what config holds"
+        for name in _OWN_OPTIONS.split()
+    },
+    (
+        "info",
+        "trainers.*.labels",
+    ): "the stock trainer's own; no client reads it, and the model's entry has them",
+    **{
+        (
+            name,
+            place,
+        ): "the stock strategy's own; a path of the server, and the lot's number, are nobody's business"
+        for name in ("next sample", "next sample without a body")
+        for place in ("path", "weight")
+    },
+    ("image info", "path"): "a path of the server",
+    ("session without files", "detail[].input"): "what a client sent is not repeated in errors",
+    ("datastore, of another kind", "detail[].input"): "what a client sent is not repeated in errors",
+    ("datastore, of another kind", "detail[].ctx"): "the parser's own words; `msg` says the same",
+    **{
+        (
+            name,
+            f"{at}request.{option}",
+        ): "the batch computes where the server was told to, not where a client says"
+        for name, at in (
+            ("batch, start", ""),
+            ("batch, look", ""),
+            ("batch, all", "[]."),
+            ("batch, stop", ""),
+        )
+        for option in ("device", "gpus")
+    },
+}
 """Request and place in its JSON, where ours lacks what the stock one has, to why."""
 
 

@@ -1,8 +1,8 @@
 """A source model that a hospital would receive, and the hospital's own scans: for tests of the whole way.
 
 Intervertebral discs of phantoms with few pixels, from water MR to in-phase MR of a scanner with another
-contrast, sharpness, coil and noise: as the worlds of spines that the guard was judged on. There AdaBN gained
-11 to 20 points and was accepted every time, with estimates of 8 to 12 where 4.45 suffice; it takes seconds.
+contrast, sharpness, coil and noise. AdaBN adapts to it in seconds; the guard estimates about 4 points, near
+the 4.45 that it accepts from.
 """
 
 from __future__ import annotations

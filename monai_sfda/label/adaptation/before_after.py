@@ -109,7 +109,8 @@ def forget_pictures(folder: Path, studies: Iterable[str] = ()) -> None:
     """
     kept = {_digest(study) for study in studies}
     oldest = time.time() - MOST_DAYS * 86400
-    found, gone = [], []
+    found: list[tuple[float, Path]] = []
+    gone: list[tuple[float, Path]] = []
     for png in (folder / PICTURES).glob("*.png"):
         with contextlib.suppress(OSError):  # another request may remove it meanwhile
             at = png.stat().st_mtime

@@ -54,7 +54,7 @@ class Conversation:
         self.answers: dict[str, Answer] = {}
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.headers["Connection"] = "close"  # the stock server drops the connection after a bare 500
+        self._session.headers["Connection"] = "close"  # the stock server drops it after a 500
 
     def ask(self, name: str, method: str, path: str, **more: Any) -> Any:
         """Notes the answer under a name; returns its JSON."""

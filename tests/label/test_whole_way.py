@@ -209,7 +209,7 @@ def adapt(site: Site, reader: Slicer, adapter: Slicer, approver: Slicer) -> int:
     while reader.client.train_status(check_if_running=True):
         status = reader.client.train_status()
         seen.add(status["status"])
-        stats = reader.client.info()["trainers"][f"adapt_{MODEL}"]["stats"]
+        stats = reader.client.info()["train_stats"][f"adapt_{MODEL}"]
         assert stats["epoch"] <= stats["total_epochs"]
         assert time.monotonic() < deadline, status
         time.sleep(1)
@@ -222,7 +222,7 @@ def adapt(site: Site, reader: Slicer, adapter: Slicer, approver: Slicer) -> int:
     assert report.status_code == 200
     assert "not for diagnosis" in report.text
     if job["verdict"] == "accept":
-        assert reader.client.info()["trainers"][f"adapt_{MODEL}"]["stats"]["best_metric"] > 0.0445
+        assert reader.client.info()["train_stats"][f"adapt_{MODEL}"]["best_metric"] > 0.0445
         return int(job["version"])
     path, reason = f"/sfda/jobs/{job['id']}/publish_last", {"reason": "the report's pictures are better"}
     assert reader.send("POST", path, json=reason).status_code == 403

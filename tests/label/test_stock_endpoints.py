@@ -68,9 +68,10 @@ class Conversation:
         """The study as an upload."""
         return {"file": (name, self.image.read_bytes())}
 
-    def label(self) -> dict[str, Any]:
-        """A label on the study's grid, as an upload."""
-        scan = nibabel.load(self.image)
+    def label(self, image: dict[str, str]) -> dict[str, Any]:
+        """A label on the grid of a study of the datastore, as an upload."""
+        content = self._session.get(f"{self.url}/datastore/image", params=image, timeout=300).content
+        scan = nibabel.Nifti1Image.from_bytes(content)
         drawn = np.zeros(scan.shape, np.uint8)
         drawn[4:9, 20:40, 20:40] = 1
         return {"label": ("label.nii", nibabel.Nifti1Image(drawn, scan.affine).to_bytes())}
@@ -117,7 +118,7 @@ class Conversation:
         self.ask("image, unknown", "GET", "/datastore/image", params={"image": "nosuch"})
         self.ask("image info", "GET", "/datastore/image/info", params=image)
         self.ask("image info, put", "PUT", "/datastore/image/info", params=image, data=INFO_PER_IMAGE)
-        saved = {"params": image, "files": self.label(), "data": LABEL_PARAMS}
+        saved = {"params": image, "files": self.label(image), "data": LABEL_PARAMS}
         self.ask("label, put", "PUT", "/datastore/label", **saved)
         label = {"label": image["image"], "tag": "final"}
         self.ask("label", "GET", "/datastore/label", params=label)

@@ -47,7 +47,8 @@ def test_starts_both_prints_addresses_and_leaves_nothing_behind(
         series = get(f"{server}/proxy/dicom/qido/studies/{study[1]}/series").json()
         assert [entry["00080060"]["Value"] for entry in series] == [["MR"]]
         for address in re.findall(r"http://\S+", said):
-            assert get(address.rstrip(",")).status_code == 200, address
+            place = f"{address}/studies" if address.endswith("/dicom-web") else address
+            assert get(place).status_code == 200, address
         children = psutil.Process(demo.pid).children(recursive=True)
         assert len(children) >= 2
     finally:

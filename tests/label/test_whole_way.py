@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 DISC = SPINE.structures[0].name
 SAGITTAL = 0
 MARGIN = 0.015
-"""So much better, in mean Dice on scans that no adaptation sees, the adapted version must be at least. Measured:
-0.029 by AdaBN, which is quick and not the best method.
+"""So much better, in mean Dice on scans that no adaptation sees, the adapted version must be at least.
+Measured: 0.029 by AdaBN, which is quick and not the best method.
 """
 
 

@@ -79,13 +79,12 @@ def is_corrected(header: Dataset) -> bool:
 
 
 def referenced_series(header: Dataset) -> str:
-    """UID of the series that an object segments; empty where it does not say."""
+    """UID of the series that an object segments; empty where it does not say, or not readably."""
     try:
-        for series in header.get("ReferencedSeriesSequence") or ():
-            return str(series.SeriesInstanceUID)
+        referenced = header.get("ReferencedSeriesSequence") or ()
+        return str(referenced[0].SeriesInstanceUID) if referenced else ""
     except UNREADABLE:
-        pass
-    return ""
+        return ""
 
 
 def read_segmentation(path: Path, grid: SliceGrid) -> tuple[NDArray[np.uint8], dict[int, str]]:

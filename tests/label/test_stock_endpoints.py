@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,9 +139,17 @@ class Conversation:
         self.ask("batch, none yet", "GET", "/batch/infer")
         self.ask("batch, running", "GET", "/batch/infer", params={"check_if_running": "true"})
         self.ask("batch, start", "POST", f"/batch/infer/{self.model}", json={"device": "cpu"})
+        self._until_running()
         self.ask("batch, look", "GET", "/batch/infer")
         self.ask("batch, all", "GET", "/batch/infer", params={"all": "true"})
         self.ask("batch, stop", "DELETE", "/batch/infer")
+
+    def _until_running(self) -> None:
+        """Neither application has anything to stop before the job's process has begun."""
+        deadline = time.monotonic() + 60
+        while self._session.get(f"{self.url}/batch/infer", timeout=300).json()["status"] != "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 DIFFERENT_STATUS: dict[str, tuple[int, int, str]] = {

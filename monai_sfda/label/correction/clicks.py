@@ -12,6 +12,7 @@ from monai_sfda.label.correction.known import Known
 from monai_sfda.label.correction.label_map import read_structures
 from monai_sfda.label.correction.refine import Reach, refine
 from monai_sfda.label.correction.requests import (
+    BACKGROUND,
     Clicks,
     LabelMapOptions,
     Point,
@@ -52,6 +53,9 @@ class ClickTask(CorrectionTask):
         description = f"Clicks for {name}: {what}; all else stays as it is. Research; not for diagnosis"
         type = "deepgrow" if one_structure else "deepedit"
         super().__init__(models, name, type, description, REACH_MM, **more)
+        if not one_structure:  # viewers offer background clicks where a task lists it; its value is no mask's
+            labels = models[name].labels
+            self.labels = {**labels, BACKGROUND: len(labels) + 1}
 
     def read(self, request: Mapping[str, Any]) -> LabelMapOptions:
         """The request's options; its clicks are checked here too, before the network runs."""

@@ -33,7 +33,7 @@ def check(
 ) -> None:
     """A DICOM SEG shows what the labelmap shows, frame by frame, and refers to the images that it is of.
 
-    dcmqi leaves out frames without a voxel: there is one for every slice and structure that shows any.
+    dcmqi writes a frame for each slice from the first to the last that shows a structure, and for no other.
 
     Args:
         segmentation: from the PACS.
@@ -80,14 +80,19 @@ def check(
         np.testing.assert_allclose(position, np.array(image.ImagePositionPatient, dtype=float), atol=0.01)
         np.testing.assert_array_equal(frame > 0, _plane(values, to_voxel, image) == index)
         seen.add((index, image.SOPInstanceUID))
-    expected = {
-        (index, uid)
-        for uid, image in by_uid.items()
-        for index in shown
-        if (_plane(values, to_voxel, image) == index).any()
-    }
     assert len(frames) == len(seen)
+    ordered = sorted(images, key=_height)
+    expected = set()
+    for index in shown:
+        holding = [k for k, image in enumerate(ordered) if (_plane(values, to_voxel, image) == index).any()]
+        expected |= {(index, image.SOPInstanceUID) for image in ordered[holding[0] : holding[-1] + 1]}
     assert seen == expected
+
+
+def _height(image: Dataset) -> float:
+    """Position along the normal of its slice."""
+    row, column = np.array(image.ImageOrientationPatient, dtype=float).reshape(2, 3)
+    return float(np.cross(row, column) @ np.array(image.ImagePositionPatient, dtype=float))
 
 
 def _plane(values: np.ndarray, to_voxel: np.ndarray, image: Dataset) -> np.ndarray:

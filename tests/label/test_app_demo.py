@@ -34,7 +34,7 @@ def test_starts_both_prints_addresses_and_leaves_nothing_behind(
     if absent:
         pytest.skip(absent)
     port, log = free_port(), tmp_path / "demo.log"
-    words = ["--out", str(tmp_path / "demo"), "--task", "spine", "--subjects", "4", "--matrix", "48"]
+    words = ["--out", str(tmp_path / "demo"), "--task", MODEL, "--subjects", "4", "--matrix", "48"]
     words += ["--bundles", str(trained.bundles), "--port", str(port), "--pacs-port", str(free_port())]
     with log.open("w") as stream:
         demo = subprocess.Popen([*DEMO, *words], stdout=stream, stderr=subprocess.STDOUT)
@@ -45,7 +45,7 @@ def test_starts_both_prints_addresses_and_leaves_nothing_behind(
         server = f"http://127.0.0.1:{port}"
         assert MODEL in get(f"{server}/info/").json()["models"]
         series = get(f"{server}/proxy/dicom/qido/studies/{study[1]}/series").json()
-        assert [entry["00080060"]["Value"] for entry in series] == [["MR"]]
+        assert [entry["00080060"]["Value"] for entry in series] == [["CT"]]
         for address in re.findall(r"http://\S+", said):
             place = f"{address}/studies" if address.endswith("/dicom-web") else address
             assert get(place).status_code == 200, address

@@ -4,32 +4,50 @@ a clear reason and what to do; never a bare 500.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from tests.builders import REPOSITORY
+from monai_sfda.phantom import write_phantoms
+from tests.builders import BUNDLES, REPOSITORY
+from tests.integration.commands import run_in_process
 from tests.label.installed import MODEL as CT_MODEL
 from tests.label.installed import Installed, installed  # noqa: F401
 from tests.label.servers import started
 from tests.label.slicer import Slicer
-from tests.label.trained import MODEL as MR_MODEL
-from tests.label.trained import Trained, trained  # noqa: F401
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+MR_MODEL = "spine"
+BUNDLE = BUNDLES / "spine_ivdm3seg_sfda"
 DATA = REPOSITORY.parent / "shared" / "data"
 """Beside the repository; see its README for where each scan is from."""
 
 
 @pytest.fixture(scope="module")
-def slicer(installed: Installed, trained: Trained, tmp_path_factory) -> Iterator[Slicer]:  # noqa: F811
+def mr_bundles(tmp_path_factory) -> Path:
+    """A folder with a bundle whose target is MR; a training of seconds, what it learns does not matter."""
+    root = tmp_path_factory.mktemp("mr")
+    write_phantoms("spine", root / "phantoms", subjects=4, seed=11, matrix=48, workers=1)
+    steps = {"max_epochs": 1, "training#epoch_length": 4, "batch_size": 4}
+    size = {"image_size": [24, 104], "pixel_size_mm": 3.12}
+    folders = {"dataset_dir": root / "phantoms", "output_dir": root / "run"}
+    run_in_process(BUNDLE, ("train", "small"), **folders, **steps, **size)
+    (root / "bundles").mkdir()
+    shutil.copytree(root / "run" / "bundle", root / "bundles" / MR_MODEL)
+    return root / "bundles"
+
+
+@pytest.fixture(scope="module")
+def slicer(installed: Installed, mr_bundles: Path, tmp_path_factory) -> Iterator[Slicer]:  # noqa: F811
     """A workstation at a server whose studies are the real scans as they lie; a model for CT, one for MR."""
     if not DATA.is_dir():
         pytest.skip("the real scans are not beside the repository (shared/data)")
     home = tmp_path_factory.mktemp("real")
-    options = ["--store", str(installed.copy_store(home / "store").root), "--bundles", str(trained.bundles)]
+    options = ["--store", str(installed.copy_store(home / "store").root), "--bundles", str(mr_bundles)]
     with started(DATA, home / "home", *options, "--device", "cpu") as server:
         yield Slicer(server.url, home / "workstation")
 

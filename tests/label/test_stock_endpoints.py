@@ -4,6 +4,7 @@ and JSON with at least the same entries. What differs differs on purpose and is 
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import time
@@ -65,14 +66,14 @@ class Conversation:
         self.answers[name] = Answer(answer.status_code, kind, content)
         return content
 
-    def file(self, name: str = "image.nii") -> dict[str, Any]:
+    def file(self, name: str = "image.nii.gz") -> dict[str, Any]:
         """The study as an upload."""
         return {"file": (name, self.image.read_bytes())}
 
     def label(self, image: dict[str, str]) -> dict[str, Any]:
         """A label on the grid of a study of the datastore, as an upload."""
         content = self._session.get(f"{self.url}/datastore/image", params=image, timeout=300).content
-        scan = nibabel.Nifti1Image.from_bytes(content)
+        scan = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
         drawn = np.zeros(scan.shape, np.uint8)
         drawn[4:9, 20:40, 20:40] = 1
         return {"label": ("label.nii", nibabel.Nifti1Image(drawn, scan.affine).to_bytes())}
@@ -93,7 +94,7 @@ class Conversation:
         self.ask("next sample, unknown strategy", "POST", "/activelearning/nosuch", json={})
 
     def _sessions(self) -> None:
-        files = [("files", ("image.nii", self.image.read_bytes()))]
+        files = [("files", ("image.nii.gz", self.image.read_bytes()))]
         number = self.ask("session", "PUT", "/session/", files=files)["session_id"]
         self.ask("session, look", "GET", f"/session/{number}")
         self.ask("session, touch", "GET", f"/session/{number}", params={"update_ts": "true"})

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,28 @@ import numpy as np
 import pytest
 from monailabel.client.client import MONAILabelClientException
 
-from monai_sfda.catalog import SPINE
 from monai_sfda.label.demo.orthanc import Orthanc
 from monai_sfda.label.demo.studies import PhantomStudy, write_series
 from tests.label import orthanc as pacs
 from tests.label import segmentation_objects as objects
 from tests.label.servers import add_users, started
 from tests.label.slicer import Slicer, strokes
-from tests.label.trained import METHOD, MODEL, LabelledScan, Trained, canonical, trained  # noqa: F401
+from tests.label.trained import (  # noqa: F401
+    METHOD,
+    MODEL,
+    STRUCTURES,
+    TASK,
+    LabelledScan,
+    Trained,
+    canonical,
+    trained,
+)
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
-DISC = SPINE.structures[0].name
-SAGITTAL = 0
-MARGIN = 0.015
-"""So much better, in mean Dice on scans that no adaptation sees, the adapted version must be at least.
-Measured: 0.029 by AdaBN, which is quick and not the best method.
-"""
+CHOSEN = TASK.structures[0].name
+AXIAL = 2
+MARGIN = 0.05
+"""So much better, in mean Dice on scans that no adaptation sees, the adapted version must be at least."""
 
 
 @dataclass
@@ -66,10 +72,10 @@ def receive(site: Any, scan: LabelledScan, model: str, *, dicom: bool) -> str:
     site.series += 1
     if site.orthanc is None and not dicom:
         shutil.copyfile(scan.image, site.folder / scan.image.name)
-        return scan.image.name.removesuffix(".nii")
-    study = PhantomStudy(site.series, "MR", "LSPINE", model=model, seed="whole way")
+        return scan.image.name.removesuffix(".nii.gz")
+    study = PhantomStudy(site.series, "CT", "HEART", model=model, seed="whole way")
     folder = (site.workstation if site.orthanc else site.folder) / f"dicom_{site.series:03d}"
-    files = write_series(scan.image, folder, study, across=SAGITTAL)
+    files = write_series(scan.image, folder, study, across=AXIAL)
     if site.orthanc is not None:
         site.orthanc.store(files)
     return str(study.uid("series"))
@@ -105,11 +111,11 @@ def test_a_hospital_corrects_adapts_signs_off_and_rolls_back(site: Site, trained
     look_round(reader, len(trained.studies))
     image_id, scan = next_sample(reader, trained)
     labelmap = segment_and_correct(reader, image_id, scan)
-    reader.save(image_id, labelmap, [DISC])
+    reader.save(image_id, labelmap, list(STRUCTURES))
     check_saved(site, reader, image_id, labelmap)
     before, _ = reader.segment(MODEL, image_id)
 
-    number = adapt(site, reader, adapter, approver)
+    number = adapt(site, reader, adapter)
     assert reader.segment(MODEL, image_id)[1]["model_version"] == 1, "nobody has signed it off"
     sign_off(reader, approver, number)
     better_on_unseen_scans(site, reader, trained, number)
@@ -127,7 +133,7 @@ def look_round(reader: Slicer, studies: int) -> None:
     info = reader.client.info()
     model = info["models"][MODEL]
     assert model["type"] == "segmentation"
-    assert model["labels"] == {DISC: 1}
+    assert model["labels"] == STRUCTURES
     assert "version 1" in model["description"]
     assert next(iter(info["trainers"])) == f"adapt_{MODEL}"
     assert f"{MODEL}_scribbles" in info["models"]
@@ -144,34 +150,51 @@ def next_sample(reader: Slicer, trained: Trained) -> tuple[str, LabelledScan]:  
 
 
 def segment_and_correct(reader: Slicer, image_id: str, scan: LabelledScan) -> Path:
-    """Scribbles over what is missed and what is too much make the mask better; returns it."""
+    """Scribbles over what is missed and what is too much of a structure make it better, and no other one
+    worse; returns the mask.
+    """
     labelmap, said = reader.segment(MODEL, image_id)
-    assert said["label_names"] == {DISC: 1}
+    assert said["label_names"] == STRUCTURES
     assert said["model_version"] == 1
-    assert said["volumes_ml"][DISC] > 0
+    assert said["volumes_ml"][CHOSEN] > 0
     assert "not for diagnosis" in said["intended_use"]
-    assert set(np.unique(canonical(labelmap))) <= {0, 1}
+    assert set(np.unique(canonical(labelmap))) <= {0, *STRUCTURES.values()}
     values, truth = on_the_same_voxels(labelmap, scan)
-    missed, too_much = strokes(values, truth, SAGITTAL), strokes(~values, ~truth, SAGITTAL)
-    corrected, said = reader.scribble(MODEL, image_id, labelmap, [DISC], DISC, missed, too_much)
-    mask = np.asarray(nibabel.load(corrected).dataobj) == said["label_names"][DISC]
+    mask, right = values == STRUCTURES[CHOSEN], truth == STRUCTURES[CHOSEN]
+    missed, too_much = strokes(mask, right, AXIAL), strokes(~mask, ~right, AXIAL)
+    answer, said = reader.scribble(MODEL, image_id, labelmap, list(STRUCTURES), CHOSEN, missed, too_much)
+    corrected = in_the_models_order(answer, said["label_names"])
+    mask = np.asarray(nibabel.load(corrected).dataobj) == STRUCTURES[CHOSEN]
     assert mask[missed].all()
     assert not mask[too_much].any()
-    assert scan.dice(corrected) > scan.dice(labelmap)
+    before, after = scan.dices(labelmap), scan.dices(corrected)
+    assert after[CHOSEN] > before[CHOSEN] + 0.1, (before, after)
+    assert all(after[name] >= before[name] - 0.01 for name in STRUCTURES), (before, after)
     return corrected
+
+
+def in_the_models_order(labelmap: Path, names: Mapping[str, int]) -> Path:
+    """A correction answers with the chosen structure first; the panel keeps the order of its segments."""
+    segments = nibabel.load(labelmap)
+    values = np.asarray(segments.dataobj)
+    ordered = np.zeros_like(values)
+    for name, index in STRUCTURES.items():
+        ordered[values == names[name]] = index
+    file = labelmap.with_name("segments.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(ordered, segments.affine), file)
+    return file
 
 
 def on_the_same_voxels(labelmap: Path, scan: LabelledScan) -> tuple[np.ndarray, np.ndarray]:
     """The labelmap as it is stored, and the truth with its axes turned alike."""
     segments = nibabel.load(labelmap)
-    label = nibabel.as_closest_canonical(nibabel.load(scan.label))
     there = nibabel.io_orientation(segments.affine)
     truth = nibabel.apply_orientation(
-        np.asarray(label.dataobj), nibabel.orientations.ornt_transform([[0, 1], [1, 1], [2, 1]], there)
+        scan.truth(), nibabel.orientations.ornt_transform([[0, 1], [1, 1], [2, 1]], there)
     )
     values = np.asarray(segments.dataobj)
     assert values.shape == truth.shape
-    return values > 0, truth > 0
+    return values, truth
 
 
 def check_saved(site: Site, reader: Slicer, image_id: str, labelmap: Path) -> None:
@@ -180,24 +203,20 @@ def check_saved(site: Site, reader: Slicer, image_id: str, labelmap: Path) -> No
     assert "final" in entry["labels"]
     if site.orthanc is None:
         file = reader.client.download_label(image_id, "final")
-        np.testing.assert_array_equal(canonical(file) > 0, canonical(labelmap) > 0)
+        np.testing.assert_array_equal(canonical(file), canonical(labelmap))
         return
     held = [objects.read(site.orthanc.files_of(series)) for series in site.orthanc.series("SEG")]
     assert [len(files) for files in held] == [1]
     images = next(
         files
-        for files in (objects.read(site.orthanc.files_of(s)) for s in site.orthanc.series("MR"))
+        for files in (objects.read(site.orthanc.files_of(s)) for s in site.orthanc.series("CT"))
         if files[0].SeriesInstanceUID == image_id
     )
-    objects.check(held[0][0], images, labelmap, SPINE, algorithm="SEMIAUTOMATIC", version=1)
+    objects.check(held[0][0], images, labelmap, TASK, algorithm="SEMIAUTOMATIC", version=1)
 
 
-def adapt(site: Site, reader: Slicer, adapter: Slicer, approver: Slicer) -> int:
-    """Starts the adaptation as a client does, watches it, and returns the number of the new version.
-
-    The estimate lies near what the guard accepts from on these few phantoms. Where it is unsure the unadapted
-    weights are published, and the approver decides for the method's own after a look at the report.
-    """
+def adapt(site: Site, reader: Slicer, adapter: Slicer) -> int:
+    """Starts the adaptation as a client does, watches it, and returns the number of the new version."""
     with pytest.raises(MONAILabelClientException, match="403"):
         reader.client.train_start(f"adapt_{MODEL}", {})
     options = {"method": METHOD, "scanner": "Phantom Imaging, Simulator 1", "min_studies": 4}
@@ -219,18 +238,12 @@ def adapt(site: Site, reader: Slicer, adapter: Slicer, approver: Slicer) -> int:
     assert status["status"] == "DONE", status
     assert "RUNNING" in seen
     job = status["job"]
-    assert job["verdict"] in ("accept", "unsure"), status["details"]
+    assert job["verdict"] == "accept", status["details"]
+    assert reader.client.info()["train_stats"][f"adapt_{MODEL}"]["best_metric"] > 0.0445
     report = reader.send("GET", status["report"])
     assert report.status_code == 200
     assert "not for diagnosis" in report.text.lower()
-    if job["verdict"] == "accept":
-        assert reader.client.info()["train_stats"][f"adapt_{MODEL}"]["best_metric"] > 0.0445
-        return int(job["version"])
-    path, reason = f"/sfda/jobs/{job['id']}/publish_last", {"reason": "the report's pictures are better"}
-    assert reader.send("POST", path, json=reason).status_code == 403
-    answer = approver.send("POST", path, json=reason)
-    assert answer.status_code == 200, answer.text
-    return int(answer.json()["version"])
+    return int(job["version"])
 
 
 def sign_off(reader: Slicer, approver: Slicer, number: int) -> None:
@@ -257,6 +270,7 @@ def better_on_unseen_scans(site: Site, reader: Slicer, trained: Trained, number:
         assert (said["model_version"], said_of_old["model_version"]) == (number, 1)
         gains.append(scan.dice(new) - scan.dice(old))
     assert min(gains) > 0, gains
+    print("gains on scans that no adaptation sees:", [round(gain, 3) for gain in gains])
     assert np.mean(gains) > MARGIN, gains
 
 

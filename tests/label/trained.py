@@ -1,8 +1,10 @@
 """A source model that a hospital would receive, and the hospital's own scans: for tests of the whole way.
 
-Intervertebral discs of phantoms with few pixels, from water MR to in-phase MR of a scanner with another
-contrast, sharpness, coil and noise. AdaBN adapts to it in seconds; the guard estimates about 4 points, near
-the 4.45 that it accepts from.
+Hearts of phantoms, from MR to CT, with few pixels and a small network. SFS with the bundle's own settings
+gains 8 points of mean Dice on the test subjects (0.61 before), and the guard estimates 7.6 to 8.7, whichever
+subjects it keeps back, where it accepts from 4.45. The seed is one that the guard was calibrated on, taken
+because the margin is clear: this tests the way of an adaptation that helps through the app, not how well the
+guard judges.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +20,10 @@ import nibabel
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from monai_sfda.catalog import SPINE
+from monai_sfda.catalog import CARDIAC
 from monai_sfda.data.case import Case
+from monai_sfda.data.labels import known_values, to_classes
 from monai_sfda.data.listing import list_cases
 from monai_sfda.files import write_json
 from monai_sfda.phantom import write_phantoms
@@ -28,14 +31,14 @@ from monai_sfda.store.lock import locked
 from tests.builders import BUNDLES
 from tests.integration.commands import run_in_process
 
-SUBJECTS, MATRIX, SEED = 16, 80, 203
-SAMPLING = {"image_size": [24, 104], "pixel_size_mm": 3.12}
-GAMMA, BLUR, FIELD, NOISE = 1.22, 0.19, 0.026, 0.009
-"""The hospital's scanner: contrast, blur in pixels, how much brighter one side is, noise."""
-METHOD = "adabn"
-BUNDLE = BUNDLES / SPINE.bundle
-MODEL = "spine"
+SUBJECTS, MATRIX, SEED = 16, 96, 102
+SAMPLING = {"image_size": 64, "pixel_size_mm": 3.9}
+METHOD = "sfs"
+TASK = CARDIAC
+BUNDLE = BUNDLES / TASK.bundle
+MODEL = "cardiac"
 """Its name in a store: that of its task."""
+STRUCTURES = {structure.name: structure.index for structure in TASK.structures}
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,32 @@ class LabelledScan:
 
     Attributes:
         image: NIfTI.
-        label: NIfTI of the same grid; above 0 in discs.
+        case: of the listing, with its label.
     """
 
     image: Path
-    label: Path
+    case: Case
 
-    def truth(self) -> NDArray[np.bool_]:
-        """Which voxels are disc, with the index axes turned to R, A, S as nearly as they go."""
-        return canonical(self.label) > 0
+    def truth(self) -> NDArray[np.uint8]:
+        """Class of each voxel, with the index axes turned to R, A, S as nearly as they go."""
+        assert self.case.label is not None
+        values = known_values(self.case, TASK, TASK.target)
+        return to_classes(canonical(self.case.label), *values, self.case.label)
+
+    def dices(self, segmentation: Path | str, names: Mapping[str, int] = STRUCTURES) -> dict[str, float]:
+        """Dice of each structure of a segmentation on the scan's own voxels, however its axes are turned.
+
+        Args:
+            segmentation: the file.
+            names: values of its structures.
+        """
+        values, truth = canonical(segmentation), self.truth()
+        assert values.shape == truth.shape
+        return {name: _dice(values == names[name], truth == index) for name, index in STRUCTURES.items()}
 
     def dice(self, segmentation: Path | str) -> float:
-        """Dice of a segmentation that lies on the scan's own voxels, however its axes are turned."""
-        mask, truth = canonical(segmentation) > 0, self.truth()
-        assert mask.shape == truth.shape
-        return float(2 * (mask & truth).sum() / max(1, mask.sum() + truth.sum()))
+        """Mean over the structures."""
+        return float(np.mean(list(self.dices(segmentation).values())))
 
     def is_shown_by(self, image: Path | str) -> bool:
         """Whether a file, perhaps one that went through DICOM, shows this scan."""
@@ -69,6 +83,10 @@ class LabelledScan:
 def canonical(file: Path | str) -> NDArray[np.float64]:
     """The values of a NIfTI file with its index axes turned to R, A, S as nearly as they go."""
     return np.asarray(nibabel.as_closest_canonical(nibabel.load(file)).dataobj, dtype=np.float64)
+
+
+def _dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    return float(2 * (mask & truth).sum() / max(1, mask.sum() + truth.sum()))
 
 
 @dataclass(frozen=True)
@@ -93,7 +111,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Trained:
-    """The source model, made once for all processes of a session (in about a minute and a half).
+    """The source model, made once for all processes of a session (in about half a minute).
 
     Where MONAI_SFDA_TEST_SITE names a folder, it is made there once and used again by later sessions.
     """
@@ -109,43 +127,18 @@ def make_trained(root: Path, seed: int = SEED) -> Trained:
     data, run = root / "phantoms", root / "run"
     with locked(root / "lock", 1500):
         if not (root / "whole").is_file():
-            write_phantoms("spine", data, SUBJECTS, seed, matrix=MATRIX, workers=1)
+            write_phantoms(TASK.phantom_name, data, SUBJECTS, seed, matrix=MATRIX, workers=1)
             _train(root, data, run, seed)
-            (root / "scans").mkdir(exist_ok=True)
-            for number, case in enumerate(_cases(data, "train") + _cases(data, "test")):
-                write_other_imaging(case.image[0], root / "scans" / case.image[0].name, seed + number)
             (root / "bundles").mkdir(exist_ok=True)
             shutil.copytree(run / "bundle", root / "bundles" / MODEL, dirs_exist_ok=True)
             (root / "whole").touch()
-    return Trained(run, _labelled(root, _cases(data, "train")), _labelled(root, _cases(data, "test")))
+    return Trained(run, _labelled(data, "train"), _labelled(data, "test"))
 
 
-def _cases(data: Path, split: str) -> list[Case]:
-    """The first examination of every subject of a split of the target."""
-    cases = list_cases(SPINE, "target", split, data).cases
-    return list({case.subject: case for case in reversed(cases)}.values())[::-1]
-
-
-def _labelled(root: Path, cases: list[Case]) -> tuple[LabelledScan, ...]:
-    return tuple(
-        LabelledScan(root / "scans" / case.image[0].name, case.label)
-        for case in cases
-        if case.label is not None
-    )
-
-
-def write_other_imaging(scan: Path, out: Path, seed: int) -> None:
-    """The scan as a scanner with another contrast, sharpness, coil and noise would show it."""
-    nifti = nibabel.load(scan)
-    x = np.asarray(nifti.dataobj, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    x = np.clip(x / np.percentile(x, 99.5), 0, 1) ** GAMMA
-    x = ndimage.gaussian_filter(x, (0, BLUR, BLUR))
-    up, front = np.meshgrid(*(np.linspace(-1, 1, size) for size in x.shape[1:]), indexing="ij")
-    angle = rng.uniform(0, 2 * np.pi)
-    x = x * (1 + FIELD * (np.cos(angle) * up + np.sin(angle) * front)) + NOISE * rng.standard_normal(x.shape)
-    stored = np.rint(2000 * np.clip(x, 0, None)).astype(np.int16)
-    nibabel.save(nibabel.Nifti1Image(stored, nifti.affine), out)
+def _labelled(data: Path, split: str) -> tuple[LabelledScan, ...]:
+    """The scans of a split of the target, one a subject."""
+    cases = list_cases(TASK, "target", split, data).cases
+    return tuple(LabelledScan(case.image[0], case) for case in cases if case.label is not None)
 
 
 def _train(root: Path, data: Path, run: Path, seed: int) -> None:
@@ -155,8 +148,8 @@ def _train(root: Path, data: Path, run: Path, seed: int) -> None:
     write_json(
         root / "smaller.json",
         {
+            "batch_size": 8,
             "training": small["training"] | {"max_epochs": 5, "epoch_length": 100},
-            "augmentation": small["augmentation"] | {"gamma": 0.0, "noise": 0.0},
             "network_def": definition | {"embedding_channels": 16},
             **SAMPLING,
         },

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
 import monai_sfda
+from monai_sfda.catalog import ABDOMEN
+from monai_sfda.data.case import Case
+from monai_sfda.data.labels import known_values, to_classes
+from monai_sfda.data.listing import list_cases
 from monai_sfda.phantom import write_phantoms
 from monai_sfda.store import ModelStore
 
@@ -26,25 +32,40 @@ class Site:
     Attributes:
         root: folder of all of it.
         store: a model store with `MODEL`, whose active version has `small.json`'s network.
-        scan: a CT phantom of 128 x 128 pixels.
+        case: a CT phantom of 128 x 128 pixels, with its label.
     """
 
     root: Path
     store: Path
-    scan: Path
+    case: Case
 
     def scan_of(self, shape: tuple[int, int, int]) -> Path:
-        """The same phantom on a grid of another number of voxels, in the same field of view."""
+        """The phantom on a grid of another number of voxels, in the same field of view."""
         path = self.root / "scans" / f"{'x'.join(map(str, shape))}.nii.gz"
         if not path.is_file():
-            image = nib.load(self.scan)
+            image = nib.load(self.case.image[0])
             values = np.asanyarray(image.dataobj).astype(np.float32)
-            factors = [new / old for new, old in zip(shape, values.shape, strict=True)]
+            factors = _factors(shape, values.shape)
             affine = image.affine @ np.diag([*(1 / factor for factor in factors), 1])
             resampled = zoom(values, factors, order=1, grid_mode=True, mode="nearest")
             path.parent.mkdir(parents=True, exist_ok=True)
             nib.save(nib.Nifti1Image(np.rint(resampled).astype(np.int16), affine), path)
         return path
+
+    def truth_of(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+        """The phantom's classes on that grid, of its nearest voxels."""
+        label = self.case.label
+        assert label is not None
+        stored = np.asanyarray(nib.load(label).dataobj)
+        classes = to_classes(stored, *known_values(self.case, ABDOMEN, ABDOMEN.target), label)
+        nearest: NDArray[np.uint8] = zoom(
+            classes, _factors(shape, classes.shape), order=0, grid_mode=True, mode="nearest"
+        )
+        return nearest
+
+
+def _factors(shape: Sequence[int], before: Sequence[int]) -> list[float]:
+    return [new / old for new, old in zip(shape, before, strict=True)]
 
 
 def make_site(root: Path, *, epochs: int | None = None, subjects: int = 6, full: bool = False) -> Site:
@@ -69,7 +90,7 @@ def make_site(root: Path, *, epochs: int | None = None, subjects: int = 6, full:
         subprocess.run(bundle_command(configs, run, "--dataset_dir", str(data), *overrides), check=True)
     if not (store / "store.json").is_file():
         ModelStore(store, by="benchmark").publish(run, model=MODEL)
-    return Site(root, store, sorted(next(data.rglob("img")).glob("*.nii.gz"))[0])
+    return Site(root, store, list_cases(ABDOMEN, "target", "train", data).cases[0])
 
 
 def bundle_command(configs: tuple[str, ...], out: Path, *overrides: str) -> list[str]:

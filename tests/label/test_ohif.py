@@ -18,7 +18,7 @@ from tests.label import orthanc as pacs
 from tests.label import viewer
 from tests.label.browser import opened
 from tests.label.installed import MODEL, Installed, installed  # noqa: F401
-from tests.label.servers import started
+from tests.label.servers import add_users, started
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 PAINTED = {"liver": (221, 130, 101), "spleen": (157, 108, 162)}
@@ -28,26 +28,39 @@ WINDOW = (-200, 500)
 STUDY = PhantomStudy(1, "CT", "ABDOMEN", seed="ohif")
 
 
+@pytest.fixture(params=[None, "reader"], ids=["nobody logs in", "logged in"])
+def user(request: pytest.FixtureRequest) -> str | None:
+    """Who looks; None where the server has no users."""
+    name: str | None = request.param
+    return name
+
+
 @pytest.fixture
-def served(installed: Installed, tmp_path: Path) -> Iterator[tuple[str, list[Path]]]:  # noqa: F811
+def served(
+    installed: Installed,  # noqa: F811
+    tmp_path: Path,
+    user: str | None,
+) -> Iterator[tuple[str, list[Path]]]:
     """Address of a server beside a PACS with one CT study, and the study's files."""
     files = write_series(next(iter(installed.scans.values())), tmp_path / "dicom", STUDY)
     shutil.copytree(installed.store, tmp_path / "store")
     with pacs.started(tmp_path / "orthanc") as orthanc:
         orthanc.store(files)
         options = ["--store", str(tmp_path / "store"), "--device", "cpu"]
+        if user is not None:
+            options += ["--users", str(add_users(tmp_path / "users.json"))]
         with started(orthanc.dicomweb, tmp_path / "home", *options) as server:
             yield server.url, files
 
 
 def test_ohif_shows_the_segmentation_where_the_mask_is(
-    served: tuple[str, list[Path]], tmp_path: Path
+    served: tuple[str, list[Path]], tmp_path: Path, user: str | None
 ) -> None:
     url, files = served
     values, affine = read_series(files)
     planes, pixel = viewer.axial(np.clip(values, *WINDOW), affine)
     with opened(tmp_path) as page:
-        viewer.open_study(page, url, str(STUDY.uid("study")))
+        viewer.open_study(page, url, str(STUDY.uid("study")), user)
         before = viewer.canvas(page)
         content = viewer.run_segmentation(page, MODEL)
         after = viewer.canvas(page)

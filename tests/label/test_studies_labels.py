@@ -1,6 +1,9 @@
 """Saved labels: names and grids are checked, values become the model's, and DICOM SEG says what it must."""
 
 import json
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -19,6 +22,16 @@ from tests.data_readers import build
 from tests.label.dicom_phantoms import same_place, write_study
 
 TASKS = {"abdomen": ABDOMEN}
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from monai_sfda.catalog import ABDOMEN
+from monai_sfda.label.studies import open_datastore, saved
+root, image = Path(sys.argv[1]), sys.argv[2]
+saved.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+studies = open_datastore(str(root / "root"), cache=root / "cache", tasks={"abdomen": ABDOMEN})
+studies.save_label(image, str(root / "spleen.nii.gz"), "final", {"label_info": [{"name": "spleen"}]})
+"""
 NAMES = [structure.name for structure in ABDOMEN.structures]
 
 
@@ -187,6 +200,48 @@ def test_an_object_that_cannot_be_written_leaves_the_one_before(studies, tmp_pat
     monkeypatch.undo()
     studies.saver.send_again(label)
     assert label.object_file.is_file()
+
+
+def test_a_server_killed_while_it_saves_leaves_the_label_as_it_was(studies, tmp_path):
+    """Its new mask is written and its info is not: the old mask still stands under the old names."""
+    source = studies.series
+    file = label_file(tmp_path / "l.nii.gz", source.labels, source.affine)
+    studies.save_label(studies.volume, file, "final", {"saved_by": "dr"})
+    before = studies.get_label_info(studies.volume, "final")
+    mask = (source.labels == NAMES.index("spleen") + 1).astype(np.uint8)
+    label_file(tmp_path / "spleen.nii.gz", mask, source.affine)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), studies.volume],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    folder = Path(studies.get_label_uri(studies.volume, "final")).parent
+    assert len(list(folder.glob("*.nii.gz"))) == 2, "the new mask was written"
+    again = open_datastore(str(tmp_path / "root"), cache=tmp_path / "cache", tasks=TASKS)
+    assert np.array_equal(saved(again, studies.volume), source.labels)
+    assert again.get_label_info(studies.volume, "final") == before
+    again.save_label(
+        studies.volume, str(tmp_path / "spleen.nii.gz"), "final", {"label_info": [{"name": "spleen"}]}
+    )
+    assert np.array_equal(saved(again, studies.volume) > 0, mask > 0)
+    assert set(again.get_label_info(studies.volume, "final")["label_names"]) == {"spleen"}
+    assert len(list(folder.glob("*.nii.gz"))) == 1, "what the killed one left is gone"
+
+
+def test_tags_are_a_few_plain_words(studies, tmp_path):
+    """A client that makes a tag for each label would fill the disk with folders."""
+    source = studies.series
+    file = label_file(tmp_path / "l.nii.gz", source.labels, source.affine)
+    for number in range(16):
+        studies.save_label(studies.volume, file, f"round_{number}", {})
+    with pytest.raises(SettingError, match="beyond 16"):
+        studies.save_label(studies.volume, file, "round_16", {})
+    studies.save_label(studies.volume, file, "round_3", {"saved_by": "again"})
+    assert studies.get_label_info(studies.volume, "round_3")["saved_by"] == "again"
+    with pytest.raises(SettingError, match="no plain word"):
+        studies.save_label(studies.volume, file, "../final", {})
 
 
 def test_an_empty_label_has_no_object_and_manual_ones_name_no_algorithm(studies, tmp_path):

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.label.servers import PASSWORDS
+
 PATIENCE_MS = 300_000
 _MARGINS = (1.0, 1 / 1.1)  # cornerstone leaves a margin round a plane of a volume
 _CHANGED = 8
@@ -32,9 +34,20 @@ class Shown:
     columns: slice
 
 
-def open_study(page: Any, url: str, study: str) -> None:
-    """The study in the mode MONAI Label, with its images loaded, and the panel connected."""
+def open_study(page: Any, url: str, study: str, user: str | None = None) -> None:
+    """The study in the mode MONAI Label, with its images loaded, and the panel connected.
+
+    Args:
+        page: of the browser.
+        url: of the server.
+        study: its UID.
+        user: who logs in where the server asks for it.
+    """
     page.goto(f"{url}/ohif/monai-label?StudyInstanceUIDs={study}", timeout=PATIENCE_MS)
+    if user is not None:
+        page.fill("input[name=username]", user)
+        page.fill("input[name=password]", PASSWORDS[user])
+        page.get_by_role("button", name="Log in").click()
     page.wait_for_selector("#monailabelServerURL", timeout=PATIENCE_MS)
     confirm = page.get_by_text("Confirm and Hide")
     if confirm.count():

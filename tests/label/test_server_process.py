@@ -19,7 +19,7 @@ from monailabel.client import MONAILabelClient
 
 from monai_sfda.label.demo.processes import free_port
 from tests.label.installed import MODEL, Installed
-from tests.label.servers import PASSWORDS, add_users, started
+from tests.label.servers import PASSWORDS, add_users, started, words_of
 
 pytestmark = pytest.mark.long
 SECRET = "MUELLER_HANS_1961"
@@ -114,11 +114,6 @@ def _try(client: MONAILabelClient, image: str) -> None:
         return
 
 
-def command(studies: Path, home: Path, *options: str) -> list[str]:
-    words = [sys.executable, "-m", "monai_sfda", "serve", "--studies", str(studies), "--home", str(home)]
-    return [*words, "--port", str(free_port()), *options]
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -130,7 +125,7 @@ def command(studies: Path, home: Path, *options: str) -> list[str]:
 def test_what_cannot_be_served_is_said_in_one_line(tmp_path: Path, options: list[str], said: str):
     (tmp_path / "studies").mkdir()
     done = subprocess.run(
-        command(tmp_path / "studies", tmp_path / "home", *options),
+        words_of(tmp_path / "studies", tmp_path / "home", free_port(), *options),
         capture_output=True,
         text=True,
         timeout=200,
@@ -148,7 +143,7 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        words = command(tmp_path / "studies", tmp_path / "home")
+        words = words_of(tmp_path / "studies", tmp_path / "home", free_port())
         words[words.index("--port") + 1] = str(taken.getsockname()[1])
         done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1

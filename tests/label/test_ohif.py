@@ -65,8 +65,7 @@ def test_ohif_shows_the_segmentation_where_the_mask_is(
         content = viewer.run_segmentation(page, MODEL)
         after = viewer.canvas(page)
         page.screenshot(path=str(tmp_path / "ohif.png"))
-    (tmp_path / "labelmap.nrrd").write_bytes(content)
-    labelmap = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labelmap.nrrd"))).transpose(2, 1, 0)
+    labelmap = read_labelmap(content, tmp_path)
     assert labelmap.shape == values.shape
     shown = viewer.find_slice(before, planes, pixel)
     assert shown.correlation > 0.9
@@ -83,3 +82,40 @@ def test_ohif_shows_the_segmentation_where_the_mask_is(
         share, left = viewer.blended(*pixels, colour)
         assert 0.1 < share < 1
         assert left < 20
+
+
+@pytest.mark.parametrize("user", [None], indirect=True)
+def test_a_background_click_in_ohif_takes_a_region_from_the_chosen_structure_alone(
+    served: tuple[str, list[Path]], tmp_path: Path
+) -> None:
+    url, files = served
+    values, affine = read_series(files)
+    planes, pixel = viewer.axial(np.clip(values, *WINDOW), affine)
+    liver = next(s.index for s in ABDOMEN.structures if s.name == "liver")
+    with opened(tmp_path) as page:
+        viewer.open_study(page, url, str(STUDY.uid("study")))
+        shown = viewer.find_slice(viewer.canvas(page), planes, pixel)
+        before = read_labelmap(viewer.run_segmentation(page, MODEL), tmp_path)
+        mask = viewer.resized(viewer.axial(before, affine)[0][shown.number].astype(np.uint8), shown)
+        depth = ndimage.distance_transform_edt(mask == liver)
+        row, column = (int(x) for x in np.unravel_index(depth.argmax(), depth.shape))
+        place = (shown.rows.start + row, shown.columns.start + column)
+        after = read_labelmap(viewer.click_away(page, f"{MODEL}_clicks", "liver", place), tmp_path)
+        drawn = viewer.canvas(page)
+        page.screenshot(path=str(tmp_path / "clicked.png"))
+    removed = (before == liver) & (after == 0)
+    assert removed.any()
+    np.testing.assert_array_equal(before != after, removed)
+    there = viewer.resized(viewer.axial(removed, affine)[0][shown.number].astype(np.uint8), shown) > 0
+    assert there[row, column]
+    inside = ndimage.binary_erosion(there, iterations=2)
+    assert inside.any()
+    picture = drawn[shown.rows, shown.columns][inside]
+    assert np.median(picture.max(-1) - picture.min(-1)) < 12, "grey as the scan, no other segment's colour"
+
+
+def read_labelmap(content: bytes, folder: Path) -> np.ndarray:
+    """(X, Y, Z) of the NRRD that OHIF was sent."""
+    file = folder / "labelmap.nrrd"
+    file.write_bytes(content)
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(file))).transpose(2, 1, 0)

@@ -71,6 +71,34 @@ def run_segmentation(page: Any, model: str) -> bytes:
     return content
 
 
+def click_away(page: Any, model: str, structure: str, place: tuple[int, int]) -> bytes:
+    """*Point Prompts*: a background click, then the structure is chosen and Run; returns the labelmap.
+
+    Args:
+        page: with an open study.
+        model: of the clicks.
+        structure: that is to lose the region.
+        place: row and column of the first viewport's canvas.
+    """
+    page.get_by_text("Point Prompts").first.click()
+    run = page.locator('button[title="Run PointPrompts"]')
+    run.wait_for()
+    panel = page.locator(".tab-content:visible").filter(has=run)
+    panel.locator("select.selectBox").first.select_option(model)
+    panel.locator("td", has_text="background").last.click()
+    box = page.locator("canvas.cornerstone-canvas").first.bounding_box()
+    page.mouse.click(box["x"] + place[1], box["y"] + place[0])
+    page.wait_for_timeout(1000)
+    panel.locator("td", has_text=structure).last.click()
+    with page.expect_response(lambda answer: "/infer/" in answer.url, timeout=PATIENCE_MS) as found:
+        run.click()
+    answer = found.value
+    assert answer.status == 200, answer.text()
+    content: bytes = answer.body()
+    page.wait_for_timeout(4000)
+    return content
+
+
 def canvas(page: Any, number: int = 0) -> NDArray[np.float64]:
     """(H, W, 3): what a viewport shows, overlays and all."""
     box = page.locator("canvas.cornerstone-canvas").nth(number).bounding_box()

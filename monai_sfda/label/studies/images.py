@@ -17,7 +17,7 @@ from monai_sfda.errors import DataError
 from monai_sfda.label.stock import prepare
 from monai_sfda.label.studies.downloads import Conversions
 from monai_sfda.label.studies.errors import UnknownImageError
-from monai_sfda.label.studies.records import Records
+from monai_sfda.label.studies.records import Change, Records
 
 prepare()
 
@@ -138,10 +138,10 @@ class StudiesImages(Datastore):
 
     def note_new(self, image_ids: Iterable[str]) -> None:
         """Remembers when images were seen first, all in one write."""
-        seen = dict(self._all_seen())
-        new = {i: int(time.time()) for i in image_ids if i not in seen}
+        now, known = int(time.time()), self._all_seen()
+        new = {i: now for i in image_ids if i not in known}
         if new:
-            self.records.update(_ALL, {"seen": {**seen, **new}})
+            self.records.change({_ALL: lambda record: {"seen": {**new, **(record.get("seen") or {})}}})
 
     def _all_seen(self) -> Mapping[str, int]:
         found: Mapping[str, int] = self.records.peek(_ALL).get("seen") or {}
@@ -158,19 +158,23 @@ class StudiesImages(Datastore):
 
     def update_image_infos(self, infos: Mapping[str, Mapping[str, Any]]) -> None:
         """`update_image_info` for several images at once, such as a batch of scores."""
-        changed = {}
-        for image_id, info in infos.items():
-            found = self.need(image_id)
-            facts = {**(self.records.get(found).get("info") or {}), **info}
-            if len(json.dumps(facts, default=str)) > MOST_INFO:
-                raise DataError("too much is said of an image", remedy="keep it under 256 KiB")
-            changed[found] = {"info": facts}
-        self.records.update_many(changed)
+        self.records.change({self.need(image_id): _also_said(info) for image_id, info in infos.items()})
 
     def note_segmented(self, image_id: str, model: str, version: int | None) -> None:
         """Remembers that a model segmented an image: the label that is saved next is a correction."""
-        found = self.need(image_id)
-        before = self.records.get(found).get("segmented") or {}
-        noted = {**before, model: {"version": version, "ts": time.time()}}
-        if before.get(model, {}).get("version", -1) != version:
-            self.records.update(found, {"segmented": noted})
+        noted = {model: {"version": version, "ts": time.time()}}
+        self.records.change(
+            {self.need(image_id): lambda record: {"segmented": {**(record.get("segmented") or {}), **noted}}}
+        )
+
+
+def _also_said(info: Mapping[str, Any]) -> Change:
+    """Adds to what is said of an image."""
+
+    def change(record: Mapping[str, Any]) -> dict[str, Any]:
+        facts = {**(record.get("info") or {}), **info}
+        if len(json.dumps(facts, default=str)) > MOST_INFO:
+            raise DataError("too much is said of an image", remedy="keep it under 256 KiB")
+        return {"info": facts}
+
+    return change

@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 
 from monai_sfda.data.dicom import scan_headers, slice_grid
 from monai_sfda.data.writing import write_segmentation
-from monai_sfda.errors import DataError, SfdaError
+from monai_sfda.errors import OutputError, SfdaError
+from monai_sfda.label.studies.errors import PacsError, StillArrivingError
 from monai_sfda.label.studies.grids import grid_of
 from monai_sfda.label.studies.names import SaveOptions, Segment, choose_model, covers, to_model_classes
 from monai_sfda.label.studies.pacs import SERIES, STUDY, first_value
@@ -43,6 +44,9 @@ _THREADS = 8
 _SEND_AGAIN_SECONDS = 60.0
 _CLOSE_SECONDS = 10.0
 _WANTED = ("ReferencedSeriesSequence", "SegmentSequence", "SOPClassUID", "ContentDate", "ContentTime")
+
+_FOR_NOW = (PacsError, StillArrivingError, OutputError)
+"""What passes by itself: no word on what the PACS holds."""
 
 
 class PacsSegmentations:
@@ -71,10 +75,17 @@ class PacsSegmentations:
         return image_id in self._usable()
 
     def adopt(self, image_id: str) -> None:
-        """Takes over the newest label that the PACS holds of an image; nothing where it holds none."""
+        """Takes over the newest label that the PACS holds of an image; nothing where it holds none.
+
+        What cannot be read is passed over for good, for the one before it; what does not come now, or has no
+        room on the disk, is asked for again.
+        """
         for known in sorted(self._usable().get(image_id, []), key=lambda k: str(k["content"]), reverse=True):
             try:
                 self._take_over(known)
+                return
+            except _FOR_NOW as error:
+                logger.warning("a segmentation in the PACS is not used for now: %s", error.what)
                 return
             except SfdaError as error:
                 logger.warning("a segmentation in the PACS is not used: %s", error.what)
@@ -103,7 +114,10 @@ class PacsSegmentations:
     def send_pending(self) -> None:
         """Sends labels again that the PACS did not take when they were saved."""
         for label in self._pending():
-            self.datastore.saver.send_again(label)
+            try:
+                self.datastore.saver.send_again(label)
+            except OSError as error:  # of one label; the others do not wait for it
+                logger.warning("a saved label is still not in the PACS: %s", type(error).__name__)
 
     def _pending(self) -> list[SavedLabel]:
         labels = self.datastore.labels
@@ -156,6 +170,9 @@ class PacsSegmentations:
             usable = bool(names) and is_corrected(header)
             chosen = choose_model(options, self.datastore.tasks) if usable else None
             usable = chosen is not None and covers(chosen[1], names)
+        except _FOR_NOW as error:  # it says nothing about the object: the next look asks again
+            logger.warning("a segmentation in the PACS is left out for now: %s", error.what)
+            return
         except SfdaError as error:
             logger.warning("a segmentation in the PACS is left out: %s", error.what)
             chosen, usable, header, instances = None, False, Dataset(), [""]
@@ -180,7 +197,7 @@ class PacsSegmentations:
         with tempfile.TemporaryDirectory() as temporary:
             files = datastore.pacs.fetch(known["study"], known["id"], Path(temporary), known["instance"])
             if not files:
-                raise DataError("the PACS does not send it", remedy="look at the PACS's log")
+                raise PacsError("the PACS does not send it", remedy="look at the PACS's log")
             numbers, names = read_segmentation(files[0], slice_grid(scan_headers(series)))
         classes, covered = to_model_classes(numbers, names, task)
         place = datastore.labels.place(image_id, "final", known["model"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +22,10 @@ from monai_sfda.files import cannot_write, write_atomically
 
 _SIZE_SHOWN = 200
 _FEW = 8
+
+
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Makes new entries of a record."""
 
 
 class Records:
@@ -60,13 +64,25 @@ class Records:
         Raises:
             OutputError: when one cannot be written.
         """
+        self.change({image_id: lambda _, new=new: new for image_id, new in facts.items()})  # type: ignore[misc]
+
+    def change(self, changes: Mapping[str, Change]) -> None:
+        """Replaces top-level entries by what is made of the records as they are; nobody writes in between.
+
+        Args:
+            changes: by image id; each is given its record and returns the entries to replace.
+
+        Raises:
+            OutputError: when one cannot be written.
+        """
         with self._writing():
             texts = {}
-            for image_id, changed in facts.items():
+            for image_id, change in changes.items():
                 path = self._path(image_id)
-                record = {**self._read(path), **deepcopy(dict(changed)), "id": image_id}
+                record = self._read(path)
+                changed = {**record, **deepcopy(dict(change(record))), "id": image_id}
                 try:
-                    texts[path] = json.dumps(record, allow_nan=False).encode()
+                    texts[path] = json.dumps(changed, allow_nan=False).encode()
                 except (TypeError, ValueError) as error:
                     raise OutputError(
                         f"facts of an image that JSON cannot hold ({str(error)[:_SIZE_SHOWN]})",

@@ -5,6 +5,7 @@ Of a DICOM image a final label becomes a DICOM SEG object beside the mask, too, 
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import time
@@ -26,6 +27,7 @@ from monai_sfda.data.scan import Scan
 from monai_sfda.data.writing import write_segmentation
 from monai_sfda.errors import DataError, SettingError, SfdaError
 from monai_sfda.files import cannot_write
+from monai_sfda.label.studies.errors import PacsError, UnknownImageError
 from monai_sfda.label.studies.grids import grid_of, read_saved_label
 from monai_sfda.label.studies.names import (
     LABEL_FILE,
@@ -116,11 +118,15 @@ class LabelSaver:
             kept["params"] = options.params
         label = SavedLabel(image_id, tag, model, place, kept)
         before = self.datastore.labels.get(image_id, tag, model)
-        write_segmentation(place, classes, grid)
         if before is not None:
             label.info["segmentation"] = dict(before.info.get("segmentation") or {})
+        has_object = tag == "final" and chosen is not None and bool(self.datastore.dicom_files(image_id))
+        if has_object:  # whoever is killed from here on leaves a label that is sent later
+            label.info["segmentation"] = {**label.info.get("segmentation", {}), "pending": True}
+        check_json(label.info)
+        write_segmentation(place, classes, grid)
         self.datastore.labels.write_info(label)
-        if tag == "final" and chosen is not None:
+        if has_object and chosen is not None:
             self._write_object(label, classes, grid, chosen[1], made)
         return image_id
 
@@ -196,8 +202,6 @@ class LabelSaver:
     ) -> None:
         """The DICOM SEG of a label, beside it and where the studies are."""
         files = self.datastore.dicom_files(label.image_id)
-        if not files:
-            return
         path = label.object_file
         description = describe(task, label.model, label.info["model_version"], made)
         outcome: dict[str, Any] = dict(label.info.get("segmentation") or {})
@@ -221,27 +225,57 @@ class LabelSaver:
         task = self.datastore.tasks.get(label.model)
         try:
             with self._alone(label.image_id):
+                newest = self.datastore.labels.get(label.image_id, label.tag, label.model)
+                if newest is None or newest.file != label.file:
+                    return  # another was saved since
                 if label.object_file.is_file():
-                    self._send(label, [label.object_file])
+                    self._send(newest, [label.object_file])
                 elif task is not None:
                     grid = grid_of(self.datastore.place_to_label(label.image_id))
                     classes = np.asarray(read_saved_label(label.file, grid), dtype=np.uint8)
-                    self._write_object(label, classes, grid, task, label.info.get("made", "MANUAL"))
+                    self._write_object(newest, classes, grid, task, label.info.get("made", "MANUAL"))
+        except UnknownImageError as error:
+            self._give_up(label, error)
         except SfdaError as error:
             logger.warning("a saved label is still not in the PACS: %s", error.what)
+
+    def _give_up(self, label: SavedLabel, error: SfdaError) -> None:
+        """The study is gone: the label stays here, and there is nothing to send it to."""
+        logger.warning("a saved label is not sent any more: %s", error.what)
+        outcome = dict(label.info.get("segmentation") or {})
+        label.info["segmentation"] = {**outcome, "reason": error.what, "pending": False}
+        self.datastore.labels.write_info(label)
 
     def _send(self, label: SavedLabel, objects: list[Path]) -> None:
         outcome = dict(label.info["segmentation"])
         try:
             sent = self.datastore.stored_elsewhere(label, objects)
-            label.info["segmentation"] = {**outcome, **sent}
+            label.info["segmentation"] = {**outcome, "pending": False, **sent}
+        except UnknownImageError as error:
+            label.info["segmentation"] = {**outcome, "reason": error.what, "pending": False}
+            raise
         except SfdaError as error:
             label.info["segmentation"] = {**outcome, "reason": error.what, "pending": True}
-            raise type(error)(
+            raise PacsError(
                 f"the label is kept here, but it is not in the PACS: {error.what}", remedy=error.remedy
             ) from error
         finally:
             self.datastore.labels.write_info(label)
+
+
+def check_json(info: Mapping[str, Any]) -> None:
+    """Before a mask is written: what is said of it can be kept.
+
+    Raises:
+        SettingError: when it holds what JSON, or a text file, cannot.
+    """
+    try:
+        json.dumps(info, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            "what came with the label cannot be kept as JSON",
+            remedy="send texts, finite numbers, lists and objects",
+        ) from error
 
 
 def _any_classes(stored: NDArray[Any]) -> NDArray[np.uint8]:

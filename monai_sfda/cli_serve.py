@@ -31,7 +31,10 @@ def serve(
     ] = None,
     home: Annotated[
         Path,
-        typer.Option(help="Folder of all that the server writes: store, jobs, sessions, downloads, logs."),
+        typer.Option(
+            help="Folder of what the server writes: store, jobs, sessions, downloads, logs. Labels and "
+            "uploads lie beside the scans of a folder that can be written to."
+        ),
     ] = Path("sfda_home"),
     bundles: Annotated[
         Path | None,

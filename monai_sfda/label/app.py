@@ -24,7 +24,7 @@ from monai_sfda.label.segmentation.task import SegmentationTask
 from monai_sfda.label.settings import AppSettings
 from monai_sfda.label.stock import prepare
 from monai_sfda.label.studies import Credentials, open_datastore
-from monai_sfda.label.values import as_bool
+from monai_sfda.label.values import flag
 from monai_sfda.store import ModelStore
 
 prepare()
@@ -175,6 +175,7 @@ class SfdaApp(MONAILabelApp):
         study = image if isinstance(image, str) and not self._is_session(request) else None
         if study is not None:
             image = store.get_image_uri(study)
+        save = flag("save_label", request.get("save_label"))
         ready = {**request, "image": image, "description": task.description}
         if isinstance(task, SegmentationTask):
             result = task.run(ready)
@@ -184,7 +185,7 @@ class SfdaApp(MONAILabelApp):
             file, said = task(ready)
         tag = DefaultLabelTag.ORIGINAL.value
         label: str | None = file
-        if study is not None and file and as_bool(request.get("save_label")):
+        if study is not None and file and save:
             tag = str(getattr(request.get("label_tag"), "value", request.get("label_tag")) or tag)
             label = self._save(request, study, file, tag, said, store)
         if study is not None:

@@ -41,6 +41,19 @@ def as_bool(value: Any) -> bool:
     raise ValueError("use true or false")
 
 
+def flag(name: str, value: Any) -> bool:
+    """`as_bool` of one option of a request.
+
+    Raises:
+        SettingError: when it is no boolean; names the option and what is allowed.
+    """
+    try:
+        return as_bool(value)
+    except ValueError as error:
+        shown = str(value)[:_LONGEST]
+        raise SettingError(f"{name} '{shown}' cannot be used", remedy="use true or false") from error
+
+
 def first(value: Any) -> Any:
     """The first entry of a list, which is the default of an untouched choice; any other value as it is."""
     if isinstance(value, (list, tuple)):

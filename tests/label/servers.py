@@ -1,4 +1,4 @@
-"""The app's server as a real process, with users of every role."""
+"""The app's server as a real process, with users of every role; and in the test's own process, without."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from starlette.testclient import TestClient
+
 from monai_sfda.label.demo.serving import Server, serving
+from monai_sfda.label.server.application import Server as Application
+from monai_sfda.label.server.config import ServerSettings
 from monai_sfda.label.server.roles import Role
 from monai_sfda.label.server.users import UserFile
 
@@ -49,6 +53,25 @@ def started(studies: str | Path, home: Path, *options: str) -> Iterator[Server]:
         if log.is_file():
             print(*log.read_text(encoding="utf-8", errors="replace").splitlines()[-60:], sep="\n")
         raise
+
+
+@contextmanager
+def in_process(studies: Path, store: Path, home: Path) -> Iterator[tuple[Application, TestClient]]:
+    """The application without logins in this process, and a client of it.
+
+    Args:
+        studies: folder.
+        store: of the models; not to be changed.
+        home: folder of the server.
+    """
+    made = Application(ServerSettings(str(studies), home=home, conf={"store": str(store), "device": "cpu"}))
+    try:
+        yield (
+            made,
+            TestClient(made.asgi, base_url="http://127.0.0.1:8000", raise_server_exceptions=False),
+        )
+    finally:
+        made.close()
 
 
 def add_users(file: Path, names: Sequence[str] = tuple(PASSWORDS)) -> Path:

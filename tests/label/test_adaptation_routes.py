@@ -85,9 +85,28 @@ def test_ohifs_update_model_starts_the_adaptation_alone(client):
     assert done(client, found["adapt_abdomen"]["result"]["id"])["status"] == "DONE"
 
 
+def test_a_second_click_on_update_model_starts_no_second_adaptation(client, site):
+    site.script = "time.sleep(300)"
+    first = client.post("/train/?run_sync=true", json={"model": "abdomen"})
+    running = first.json()["adapt_abdomen"]["result"]
+    assert (first.status_code, running["status"] in ("SUBMITTED", "RUNNING")) == (200, True), "at once"
+    again = client.post("/train/", json={"model": "abdomen"})
+    assert (again.status_code, again.json()["detail"]) == (429, "this training waits or runs already")
+    other = client.post("/train/", json={"model": "abdomen", "adapt_abdomen": {"budget": "quick"}})
+    ids = client.app.state.sfda_app.datastore().list_images()
+    some = [client.post("/train/", json={"studies": chosen}).status_code for chosen in (ids[:2], ids[2:4])]
+    assert (other.status_code, some) == (200, [200, 200])
+    assert client.post("/train/", json={"studies": ids[:2]}).status_code == 429
+    assert len(client.get("/train/?all=true").json()) == 4
+    assert client.delete("/train/").json()["id"] == running["id"]
+    assert client.post("/train/", json={"model": "abdomen"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
+        ("/train/adapt_abdomen?enqueue=perhaps", {}, 422),
+        ("/sfda/models/abdomen/versions/1/activate", {"force": "perhaps"}, 422),
         ("/train/nothing", {}, 404),
         ("/train/adapt_abdomen", {"method": "$1"}, 422),
         ("/train/adapt_abdomen", {"epochs": 10**9}, 422),
@@ -102,7 +121,7 @@ def test_ohifs_update_model_starts_the_adaptation_alone(client):
         ("/sfda/models/abdomen/rollback", {}, 409),
         ("/sfda/models/abdomen/versions/1/activate", {"reason": "x" * 5000}, 422),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_refusals_have_a_reason(client, path, body, status):
     answer = client.post(path, json=body)

@@ -55,6 +55,7 @@ def test_points_are_whole_numbers_however_they_are_written():
         ({"liver": "$import os"}, False, "clicks of 'liver' cannot be read"),
         ({"liver": [[1, 2, float("nan")]]}, False, "clicks of 'liver' cannot be read"),
         ({"liver": [[True, 2, 3]]}, False, "clicks of 'liver' cannot be read"),
+        ({"liver": [[1, 2, 10**400]]}, False, "clicks of 'liver' cannot be read"),
         ({"liver": {"a": 1}}, False, "clicks of 'liver' cannot be read"),
         ({"liver": [[1, 2, 3]] * 1001}, False, "more than 1000"),
     ],

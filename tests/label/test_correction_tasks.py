@@ -67,7 +67,7 @@ def slicer_label_map(path, site, structure, foreground, background, *, classes=N
         {"name": "foreground_scribbles", "id": count + 2},
     ]
     nib.save(nib.Nifti1Image(values, site.scan.affine), path)
-    return {"label_file": str(path), "label_info": info, "selected_label_name": structure, "roi": []}
+    return {"label_file": path, "label_info": info, "selected_label_name": structure, "roi": []}
 
 
 def errors(site, structure):
@@ -134,7 +134,7 @@ def test_a_label_map_in_another_storage_order_or_on_a_part_of_the_grid_means_the
     (a, b, c), (d, e, f) = inside.min(0), inside.max(0) + 1
     nib.save(stored.slicer[a:d, b:e, c:f], tmp_path / "part.nii.gz")
     for name in ("turned", "part"):
-        found, _ = ask(site, "scribbles", **{**sent, "label_file": str(tmp_path / f"{name}.nii.gz")})
+        found, _ = ask(site, "scribbles", **{**sent, "label_file": tmp_path / f"{name}.nii.gz"})
         assert all(np.array_equal(found[n], expected[n]) for n in NAMES), name
 
 
@@ -143,7 +143,7 @@ def test_stock_scribble_values_and_a_label_name_are_understood(site, tmp_path):
     values = site.classes.astype(np.int16)
     values[strokes(missed)] = len(NAMES) + 2
     nib.save(nib.Nifti1Image(values, site.scan.affine), tmp_path / "label.nii.gz")
-    found, said = ask(site, "scribbles", label_file=str(tmp_path / "label.nii.gz"), label="liver")
+    found, said = ask(site, "scribbles", label_file=tmp_path / "label.nii.gz", label="liver")
     assert said["label_names"] == site.labels
     assert found["liver"][strokes(missed)].all()
 
@@ -164,19 +164,22 @@ def test_scribbles_that_cannot_be_used_are_refused_in_words(site, tmp_path):
         others.write(Path(sent["label_file"]).read_bytes())
         with pytest.raises(SettingError, match="no scribbles came along"):
             ask(site, "scribbles", selected_label_name="liver", label=others.name, user="somebody")
+    for task in ("scribbles", "clicks"):  # as a text, which a client of MONAI Label's own server can send
+        with pytest.raises(SettingError, match="cannot name the file of a label map"):
+            ask(site, task, **sent | {"label_file": str(sent["label_file"]), "liver": [[1, 1, 1]]})
     with pytest.raises(SettingError, match="no structure is chosen"):
         ask(site, "scribbles", **{**sent, "selected_label_name": None})
     with pytest.raises(SettingError, match="no structure 'splen': choose one of spleen"):
         ask(site, "scribbles", **{**sent, "selected_label_name": "splen"})
     (tmp_path / "broken_name.nii.gz").write_bytes(b"nothing")
     with pytest.raises(DataError, match="label map: ") as broken:
-        ask(site, "scribbles", **{**sent, "label_file": str(tmp_path / "broken_name.nii.gz")})
+        ask(site, "scribbles", **{**sent, "label_file": tmp_path / "broken_name.nii.gz"})
     assert "broken_name" not in str(broken.value)
     far = nib.load(sent["label_file"])
     away = far.affine + np.array([[0, 0, 0, 1e4]] * 3 + [[0, 0, 0, 0]])
     nib.save(nib.Nifti1Image(np.asarray(far.dataobj), away), tmp_path / "away.nii.gz")
     with pytest.raises(DataError, match="elsewhere in space"):
-        ask(site, "scribbles", **{**sent, "label_file": str(tmp_path / "away.nii.gz")})
+        ask(site, "scribbles", **{**sent, "label_file": tmp_path / "away.nii.gz"})
 
 
 def middle(mask):
@@ -291,7 +294,7 @@ def test_a_study_in_another_storage_order_is_corrected_alike_to_the_voxel(site, 
         name: [np.rint(move[:3, :3] @ p + move[:3, 3]).astype(int).tolist() for p in found]
         for name, found in points.items()
     }
-    strokes_there = back(ask(there, "scribbles", **{**sent, "label_file": str(tmp_path / "map.nii.gz")})[0])
+    strokes_there = back(ask(there, "scribbles", **{**sent, "label_file": tmp_path / "map.nii.gz"})[0])
     clicks_there = back(ask(there, "clicks", **moved_points)[0])
     for name in NAMES:
         assert np.array_equal(strokes_there[name], by_strokes[name])

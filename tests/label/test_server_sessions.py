@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import ssl
 import tempfile
 import threading
@@ -78,6 +79,46 @@ def test_what_a_killed_server_left_is_removed(tmp_path: Path):
     os.utime(left, (time.time() - 7200,) * 2)
     assert sessions.remove_expired() == 1
     assert [path.name for path in sessions.folder.iterdir()] == ["incoming-def"]
+
+
+def test_a_full_disk_while_a_session_is_used_leaves_it_as_it_was(tmp_path: Path):
+    sessions = BoundedSessions(tmp_path / "sessions", Limits())
+    name = sessions.add_files(upload(100), ANNA, 0, False).name
+    before = (sessions.folder / name / "meta.info").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))  # no file can be written beyond its tenth byte
+    try:
+        info = sessions.get_session(name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert info is not None
+    assert Path(info.image).is_file()
+    assert (sessions.folder / name / "meta.info").read_bytes() == before
+    assert sorted(path.name for path in (sessions.folder / name).iterdir()) == ["image", "meta.info"]
+    assert sessions.get_session(name) is not None
+
+
+@pytest.mark.parametrize(
+    "note", ["", "{", "[1]", "null", '"x"', "{}", '{"meta": 1}', '{"meta": {}, "image": "x", "expiry": "x"}']
+)
+def test_a_scan_whose_note_was_damaged_does_not_stay(tmp_path: Path, note: str):
+    sessions = BoundedSessions(tmp_path / "sessions", Limits())
+    damaged, whole = (sessions.add_files(upload(100), ANNA, 0, False).name for _ in range(2))
+    (sessions.folder / damaged / "meta.info").write_text(note)
+    assert sessions.get_session(damaged) is None
+    assert sessions.remove_expired() == 0, "it may be written just now"
+    os.utime(sessions.folder / damaged, (time.time() - 3700,) * 2)
+    assert sessions.room_of(ANNA) > 0
+    assert sessions.remove_expired() == 1
+    assert [path.name for path in sessions.folder.iterdir()] == [whole]
+
+
+def test_a_session_that_is_removed_while_it_is_used_does_not_come_back(tmp_path: Path):
+    sessions = BoundedSessions(tmp_path / "sessions", Limits())
+    info = sessions.add_files(upload(100), ANNA, 0, False)
+    sessions.remove_session(info.name)
+    sessions._write_meta_info(info.name, info)
+    assert not list(sessions.folder.iterdir())
 
 
 def test_room_is_counted_for_each_user_and_for_all(tmp_path: Path):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,7 +19,7 @@ from monai_sfda.label.adaptation import views
 from monai_sfda.label.adaptation.device_queues import AtWork, DeviceQueues
 from monai_sfda.label.adaptation.job_process import end_orphan
 from monai_sfda.label.adaptation.job_records import JobRecords
-from monai_sfda.label.adaptation.options import AUTO, read_options
+from monai_sfda.label.adaptation.options import AUTO, JobOptions, read_options
 from monai_sfda.label.adaptation.private_data import Stopped
 from monai_sfda.label.adaptation.record import Job, Kind, Status, new_id, now, write_job
 from monai_sfda.label.adaptation.recovery import claim_folder, interrupted_jobs, recorded_identity
@@ -37,6 +38,12 @@ from monai_sfda.workflow.configuration import check_device
 logger = logging.getLogger(__name__)
 MOST_WAITING, LEAST_FREE_BYTES = 20, 512 << 20
 SHUT_DOWN = "the server was shut down"
+
+
+class SameJobError(SettingError):
+    """What is asked for waits or runs already."""
+
+    http_status = 429
 
 
 class Jobs(JobRecords):
@@ -69,6 +76,7 @@ class Jobs(JobRecords):
         self.activation = activation
         self.device = device or getattr(models, "device", "cpu")
         self._queues = DeviceQueues(self._run)
+        self._submitting = threading.Lock()
         if self._claim is not None:
             for job in interrupted_jobs(self._records.values()):
                 end_orphan(recorded_identity(self._private(job.id)), job.id, GRACE_SECONDS)
@@ -79,7 +87,9 @@ class Jobs(JobRecords):
         """Whether this process runs the jobs of the folder."""
         return self._claim is not None
 
-    def submit(self, kind: Kind | str, model: str, options: Mapping[str, Any] | None, by: str) -> Job:
+    def submit(
+        self, kind: Kind | str, model: str, options: Mapping[str, Any] | None, by: str, *, once: bool = False
+    ) -> Job:
         """Puts a job into the queue of its device.
 
         Args:
@@ -87,10 +97,12 @@ class Jobs(JobRecords):
             model: that is served.
             options: as the client sent them.
             by: the user's name.
+            once: refuse a job that waits or runs already with the same options.
 
         Raises:
             SettingError: for an option that is not allowed, an unknown model, no usable studies, or a full
                 queue.
+            SameJobError: with `once`.
             StoreError: when the model's source is not in the store.
             OutputError: when the record cannot be written.
         """
@@ -116,11 +128,16 @@ class Jobs(JobRecords):
             target_labels_read=kind is Kind.FINE_TUNE,
             **planned,
         )
-        write_request(self._private(job.id), parsed, selection)
-        write_job(self.folder / job.id, job)
-        with self._lock:
-            self._records[job.id] = job
-        self._queues.put(device, job.id)
+        with self._submitting:
+            if once and self._is_at_hand(job, parsed):
+                raise SameJobError(
+                    "this training waits or runs already", remedy="wait for it, or stop it at /sfda/"
+                )
+            write_request(self._private(job.id), parsed, selection)
+            write_job(self.folder / job.id, job)
+            with self._lock:
+                self._records[job.id] = job
+            self._queues.put(device, job.id)
         logger.info("job %s submitted: %s, %d studies, on %s", job.id, job.trainer, job.studies, device)
         return job
 
@@ -208,6 +225,16 @@ class Jobs(JobRecords):
         if self._claim is not None:
             os.close(self._claim)
             self._claim = None
+
+    def _is_at_hand(self, wanted: Job, options: JobOptions) -> bool:
+        """Whether a job of the same trainer and options, the same studies included, waits or runs."""
+        for job in self.running():
+            if (job.trainer, job.options) == (wanted.trainer, wanted.options):
+                with contextlib.suppress(OutputError):
+                    asked, _ = read_request(self._private(job.id), job.kind)
+                    if asked.studies == options.studies:
+                        return True
+        return False
 
     def _require_place(self) -> None:
         if self._claim is None or self._queues.closed:

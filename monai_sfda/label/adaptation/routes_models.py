@@ -24,7 +24,7 @@ from monai_sfda.label.adaptation.signing_off import (
     roll_back,
 )
 from monai_sfda.label.server.roles import User, require
-from monai_sfda.label.values import as_bool
+from monai_sfda.label.values import flag
 
 router = APIRouter(prefix="/sfda", tags=["Models"])
 Looking = Annotated[User, Depends(require("user"))]
@@ -98,7 +98,7 @@ def activate_version(request: Request, user: Approving, name: str, number: int, 
     """Body: `reason`, and `force` for a version that was rejected. It serves the next request."""
     app = app_of(request)
     version_of(app, name, number)
-    force = as_bool((given or {}).get("force"))
+    force = flag("force", (given or {}).get("force"))
     activate(app.models[name], number, user.name, force=force, reason=reason_in(given))
     return model_described(app.models[name])
 

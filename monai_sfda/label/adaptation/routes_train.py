@@ -10,7 +10,7 @@ from monai_sfda.errors import SfdaError
 from monai_sfda.label.adaptation.record import Kind, Status
 from monai_sfda.label.adaptation.serving import BusyTrainingError, NotFoundError, app_of, trainer_of
 from monai_sfda.label.server.roles import User, require
-from monai_sfda.label.values import as_bool, first
+from monai_sfda.label.values import first, flag
 
 router = APIRouter(prefix="/train", tags=["Train"])
 Looking = Annotated[User, Depends(require("user"))]
@@ -22,12 +22,12 @@ Options = Annotated[dict[str, Any] | None, Body()]
 def status(request: Request, user: Looking, all: str = "false", check_if_running: str = "false") -> Any:
     """The running or last job; with `all` a list of all; with `check_if_running` only one that runs."""
     jobs = app_of(request).jobs
-    if as_bool(check_if_running):
+    if flag("check_if_running", check_if_running):
         at_work = [job for job in jobs.running() if job.status is Status.RUNNING] or jobs.running()
         if not at_work:
             raise NotFoundError("no training is running", remedy="start one")
         return jobs.status(at_work[0].id)
-    found = [jobs.status(job.id) for job in jobs.jobs()] if as_bool(all) else jobs.status()
+    found = [jobs.status(job.id) for job in jobs.jobs()] if flag("all", all) else jobs.status()
     if not found:
         raise NotFoundError("there was no training yet", remedy="start one")
     return found
@@ -38,7 +38,10 @@ def run(request: Request, user: Adapting, params: Options = None, run_sync: str 
     """Starts one adaptation: of the trainer or model named by `model`, else of the first model.
 
     OHIF sends the options of every trainer's panel at once. Starting them all, as the stock application does,
-    would tune and adapt every model on one click, so the others are answered as not started.
+    would tune and adapt every model on one click, so the others are answered as not started. It waits its
+    turn, as in MONAI Label; one that waits or runs already with the same options is refused (429), so that a
+    second click starts no second adaptation. `run_sync` is accepted and passed over, here and below: the
+    answer comes at once.
     """
     app, params = app_of(request), params or {}
     named = first(params.get("model"))
@@ -48,7 +51,8 @@ def run(request: Request, user: Adapting, params: Options = None, run_sync: str 
     for name in [f"{k.value}_{m}" for k in Kind for m in app.models]:
         if name == chosen:
             own = params.get(name)
-            job = app.jobs.submit(kind, model, own if isinstance(own, dict) else params, user.name)
+            given = own if isinstance(own, dict) else params
+            job = app.jobs.submit(kind, model, given, user.name, once=True)
             result[name] = {"result": app.jobs.status(job.id), "detail": None}
         else:
             result[name] = {"result": None, "detail": "not started: name it as 'model' to start it"}
@@ -67,7 +71,8 @@ def run_model(
     """Starts a trainer by its name. While another runs, only with `enqueue`, else 429, as in MONAI Label."""
     app = app_of(request)
     kind, name = trainer_of(app, model)
-    if app.jobs.running() and not as_bool(enqueue):
+    may_wait = flag("enqueue", enqueue)
+    if app.jobs.running() and not may_wait:
         raise BusyTrainingError("a training is running", remedy="wait for it, stop it, or send enqueue=true")
     own = (params or {}).get(f"{kind.value}_{name}")
     job = app.jobs.submit(kind, name, own if isinstance(own, dict) else params, user.name)

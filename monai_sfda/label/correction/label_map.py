@@ -62,11 +62,18 @@ class LabelMap:
 def label_file(request: Mapping[str, Any]) -> Path:
     """The file of the label map that the server stored for a request.
 
+    Args:
+        request: `label_file` is a `Path`, which a client's JSON cannot hold, or nothing.
+
     Raises:
         SettingError: when none came along, or what is named is not a file that the server stored.
     """
     stored = request.get("label_file")
-    named = stored if isinstance(stored, (str, Path)) else request.get("label")
+    if stored is not None and not isinstance(stored, Path):
+        raise SettingError(
+            "a request cannot name the file of a label map", remedy="send the label map in the part 'label'"
+        )
+    named = request.get("label") if stored is None else stored
     missing = SettingError(
         "no scribbles came along", remedy="draw scribbles; they are sent as a label map, in the part 'label'"
     )

@@ -25,6 +25,7 @@ FOREGROUND_SCRIBBLES, BACKGROUND_SCRIBBLES = "foreground_scribbles", "background
 _MOST_POINTS = 1000
 _LONGEST_TEXT = 100_000
 _MOST_SEGMENTS = 1000
+_FARTHEST = 2**31
 
 Point = tuple[int, int, int]
 
@@ -172,7 +173,7 @@ def _point(value: Any, name: str) -> Point:
         raise _no_points(name)
     numbers = []
     for number in value:
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) < _FARTHEST:
             raise _no_points(name)
         numbers.append(round(number))
     return numbers[0], numbers[1], numbers[2]

@@ -17,7 +17,7 @@ from monai_sfda.label.next_study.options import chosen_model
 from monai_sfda.label.next_study.runs import Run, ScoringRuns, runs_of
 from monai_sfda.label.server.roles import User, require
 from monai_sfda.label.stock import prepare
-from monai_sfda.label.values import as_bool
+from monai_sfda.label.values import flag
 
 router = APIRouter(tags=["Scoring"], responses={404: {"description": "Not found"}})
 
@@ -121,9 +121,8 @@ def start_one(
     runs = runs_of(app)
     if runs.is_busy():
         raise HTTPException(429, "a scoring runs already: wait for its end, or stop it")
-    return _answer(
-        runs, runs.submit(method, params, user.name), run_sync or as_bool((params or {}).get("run_sync"))
-    )
+    wait = flag("run_sync", (params or {}).get("run_sync")) or run_sync
+    return _answer(runs, runs.submit(method, params, user.name), wait)
 
 
 @router.delete("/scoring/", summary="Stop scoring")

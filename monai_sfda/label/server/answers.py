@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import string
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -161,21 +160,6 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SfdaError, http)
     app.add_exception_handler(StarletteHTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
-
-
-def parse_json(text: str | None, what: str) -> dict[str, Any]:
-    """A JSON object that a client sent in a form.
-
-    Raises:
-        HTTPException: 422 when it is none.
-    """
-    try:
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(422, f"{what} is no JSON") from error
-    if not isinstance(found, dict):
-        raise HTTPException(422, f"{what} is no JSON object")
-    return found
 
 
 def _answer_own(scope: Scope, error: SfdaError) -> JSONResponse:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -25,6 +25,7 @@ from monai_sfda.label.server.login import login_router
 from monai_sfda.label.server.logs import event
 from monai_sfda.label.server.proxy import Pacs, proxy_router
 from monai_sfda.label.server.sessions import BoundedSessions, sessions_router
+from monai_sfda.label.server.strict_json import refuse_loose_json
 from monai_sfda.label.server.tokens import Tokens
 from monai_sfda.label.server.users import UserFile
 from monai_sfda.label.server.viewer import pages_router
@@ -99,6 +100,7 @@ class Server:
             docs_url=None,
             redoc_url=None,
             lifespan=self._lifespan,
+            dependencies=[Depends(refuse_loose_json)],
         )
         install_handlers(api)
         for router in (

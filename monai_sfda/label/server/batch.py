@@ -19,17 +19,20 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Depends, HTTPException
 from pydantic import Field
 
+from monai_sfda.errors import SfdaError
+from monai_sfda.label.segmentation.options import SegmentationOptions
 from monai_sfda.label.server.answers import NotThereError
 from monai_sfda.label.server.logs import event
 from monai_sfda.label.server.roles import User, current_user
 from monai_sfda.label.server.stock_app import app_of
-from monai_sfda.label.values import Flag, Options, read_options
+from monai_sfda.label.values import Flag, read_options
 
-_KEPT = 50
+_KEPT, _MOST_REASONS = 50, 20
+_OTHER = "other reasons"
 
 
-class BatchOptions(Options):
-    """What a client may say about a run.
+class BatchOptions(SegmentationOptions):
+    """What a client may say about a run, beside what it may say about a segmentation.
 
     Attributes:
         save_label: whether the segmentations are saved.
@@ -41,6 +44,13 @@ class BatchOptions(Options):
     label_tag: Literal["original"] = "original"
     max_batch_size: int = Field(default=0, ge=0, le=1_000_000)
 
+    def of_each(self) -> dict[str, Any]:
+        """Of what was said, what the segmentation of each study is told.
+
+        Nobody gets a file or a map of a study, and the server was told where to compute.
+        """
+        return self.model_dump(include={"version", "largest_component"}, exclude_unset=True)
+
 
 @dataclass
 class Run:
@@ -48,6 +58,7 @@ class Run:
 
     model: str
     images: str
+    options: BatchOptions = field(default_factory=BatchOptions)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "SUBMITTED"
     start_ts: str = field(default_factory=lambda: _now())
@@ -58,6 +69,17 @@ class Run:
     reasons: dict[str, int] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
 
+    def note_failure(self, error: Exception) -> None:
+        """Counts a study that could not be segmented, by what was wrong with it.
+
+        `what` of this package's errors names no file and no id; of another error only its kind is told.
+        """
+        self.failed += 1
+        reason = error.what if isinstance(error, SfdaError) else f"unexpected ({type(error).__name__})"
+        if reason not in self.reasons and len(self.reasons) >= _MOST_REASONS:
+            reason = _OTHER
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
     def to_json(self) -> dict[str, Any]:
         """As MONAI Label shows it."""
         details = [f"{self.done} of {self.total} studies segmented"]
@@ -67,7 +89,7 @@ class Run:
         shown: dict[str, Any] = {
             "id": self.id,
             "status": self.status,
-            "request": {"model": self.model, "images": self.images},
+            "request": {"model": self.model, "images": self.images, **self.options.of_each()},
             "start_ts": self.start_ts,
             "details": details,
         }
@@ -92,18 +114,21 @@ class Batches:
         Raises:
             HTTPException: 429, as MONAI Label, when one goes on already.
             NotThereError: for an unknown model.
+            StoreError: for a version that the model has not.
         """
         app = app_of()
         if model not in app._infers:
             raise NotThereError(f"there is no model '{model[:80]}'", remedy="ask /info/ for the models")
+        if options.version is not None:
+            app.models[app._infers[model].name].version(options.version)
         with self._lock:
             still = self._thread is not None and self._thread.is_alive()
             if still or self.running() is not None:
                 raise HTTPException(429, "a batch inference is running already")
-            run = Run(model, images)
+            run = Run(model, images, options)
             self.runs = [*self.runs[1 - _KEPT :], run]
             self._thread = threading.Thread(
-                target=self._work, args=(app, run, options, user), name="batch", daemon=True
+                target=self._work, args=(app, run, user), name="batch", daemon=True
             )
             self._thread.start()
         return run
@@ -124,15 +149,15 @@ class Batches:
             thread.join(patience)
         return thread is None or not thread.is_alive()
 
-    def _work(self, app: Any, run: Run, options: BatchOptions, user: str) -> None:
+    def _work(self, app: Any, run: Run, user: str) -> None:
         if run.status == "SUBMITTED":
             run.status = "RUNNING"
         try:
-            names = _chosen(app.datastore(), run.images, options)
+            names = _chosen(app.datastore(), run.images, run.options)
             run.total = len(names)
             for name in names:
                 if not run.stop.is_set():
-                    self._one(app, run, name, options, user)
+                    self._one(app, run, name, user)
             if not run.stop.is_set():
                 run.status = "DONE" if run.done or not run.total else "ERROR"
         except Exception as error:
@@ -141,22 +166,22 @@ class Batches:
         finally:
             run.end_ts = run.end_ts or _now()
 
-    def _one(self, app: Any, run: Run, name: str, options: BatchOptions, user: str) -> None:
+    def _one(self, app: Any, run: Run, name: str, user: str) -> None:
         request = {
+            **run.options.of_each(),
             "model": run.model,
             "image": name,
             "user": user,
-            "save_label": options.save_label,
-            "label_tag": options.label_tag,
+            "save_label": run.options.save_label,
+            "label_tag": run.options.label_tag,
         }
         try:
             result = app.infer(request)
             run.done += 1
         except Exception as error:
-            run.failed += 1
-            reason = type(error).__name__
-            run.reasons[reason] = run.reasons.get(reason, 0) + 1
-            event("batch_study_failed", logging.WARNING, error=reason, number=run.done + run.failed)
+            run.note_failure(error)
+            kind = type(error).__name__
+            event("batch_study_failed", logging.WARNING, error=kind, number=run.done + run.failed)
             return
         file = (result or {}).get("file")
         if file:

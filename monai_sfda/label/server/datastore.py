@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, File, Form, UploadFile
 from fastapi.responses import FileResponse
 
 from monai_sfda.errors import DataError, SettingError
-from monai_sfda.label.server.answers import NotThereError, parse_json
+from monai_sfda.label.server.answers import NotThereError
 from monai_sfda.label.server.received import is_plain_name, received
 from monai_sfda.label.server.roles import User, current_user
 from monai_sfda.label.server.stock_app import app_of, known_image, media_type
+from monai_sfda.label.server.strict_json import parse_json
 from monai_sfda.label.stock import prepare
 
 prepare()
@@ -25,6 +26,8 @@ SERVERS_OWN = frozenset(
     | {"Manufacturer", "ManufacturerModelName", "Modality", "StudyInstanceUID", "SeriesInstanceUID"}
 )
 """What an image's or a label's record says only by the server itself: an adaptation takes its word for it."""
+SERVERS_OWN_OF_IMAGES = SERVERS_OWN | {"id", "next_study", "label_info"}
+"""The same of an image, whose info MONAI Label puts over the answer to "which study comes next"."""
 _TAGS = ("", "final", "original")
 
 router = APIRouter(prefix="/datastore", tags=["Datastore"])
@@ -44,7 +47,7 @@ def look(output: stock.ResultType | None = None) -> Any:
 def add_image(
     user: _User, file: Annotated[UploadFile, File()], image: str | None = None, params: _Text = "{}"
 ) -> dict[str, Any]:
-    given = own_keys_out(parse_json(params, "params"))
+    given = own_keys_out(parse_json(params, "params"), SERVERS_OWN_OF_IMAGES)
     name = image or Path(file.filename or "").name.split(".")[0]
     if not is_plain_name(name):
         raise SettingError(
@@ -86,7 +89,7 @@ def image_info(image: str) -> Any:
 @router.put("/image/info", summary="Add to what is known of an image")
 def put_image_info(image: str, user: _User, info: _Text = "{}") -> Any:
     app = app_of()
-    given = own_keys_out(parse_json(info, "info"))
+    given = own_keys_out(parse_json(info, "info"), SERVERS_OWN_OF_IMAGES)
     return app.datastore().update_image_info(known_image(app, image), {**given, "user": user.name})
 
 
@@ -146,9 +149,9 @@ def dataset(limit_cases: int | None = None) -> FileResponse:
     return stock.download_dataset(limit_cases)  # type: ignore[no-any-return]
 
 
-def own_keys_out(given: Mapping[str, Any]) -> dict[str, Any]:
+def own_keys_out(given: Mapping[str, Any], own: Set[str] = SERVERS_OWN) -> dict[str, Any]:
     """What a client may add to a record: all but what only the server says."""
-    return {key: value for key, value in given.items() if key not in SERVERS_OWN}
+    return {key: value for key, value in given.items() if key not in own}
 
 
 def _update_label(label: str, tag: str, user: User, given: Mapping[str, Any]) -> Any:

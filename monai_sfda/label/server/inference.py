@@ -22,12 +22,14 @@ from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 from starlette.background import BackgroundTask
 
 from monai_sfda.errors import DataError, SettingError, SfdaError
-from monai_sfda.label.server.answers import BusyError, NotThereError, parse_json
+from monai_sfda.label.server.answers import BusyError, NotThereError
 from monai_sfda.label.server.received import received
 from monai_sfda.label.server.roles import User, current_user
 from monai_sfda.label.server.sessions import session_image
 from monai_sfda.label.server.stock_app import app_of, known_image, media_type
-from monai_sfda.label.values import as_bool
+from monai_sfda.label.server.strict_json import parse_json
+from monai_sfda.label.studies.grids import grid_of, read_saved_label
+from monai_sfda.label.values import flag
 
 SERVERS_OWN = frozenset(
     {"model", "image", "images", "file", "label_file", "session", "session_id", "user", "description"}
@@ -129,7 +131,7 @@ def run_inference(
         raise NotThereError(f"there is no model '{model[:80]}'", remedy="ask /info/ for the models")
     given = parse_json(params, "params")
     request = {key: value for key, value in given.items() if key not in SERVERS_OWN}
-    save = as_bool(given.get("save_label"))
+    save = flag("save_label", given.get("save_label"))
     request.update(model=model, user=user.name, save_label=save, label_tag=NOT_CORRECTED)
     with ExitStack() as stack:
         scan = stack.enter_context(received(file))
@@ -145,7 +147,7 @@ def run_inference(
         if drawn is not None:
             if drawn.suffix == ".bin":
                 drawn = _from_binary(app, request["image"], drawn)
-            request["label_file"] = str(drawn)
+            request["label_file"] = drawn
         result = app.infer(request)
         if not result:
             raise SfdaError("the segmentation came to nothing", remedy="tell the server's administrator")
@@ -158,25 +160,15 @@ def _from_binary(app: Any, image: str | Path, drawn: Path) -> Path:
     Raises:
         DataError: when there are not as many voxels as the scan has.
     """
-    if isinstance(image, Path) and not image.name.endswith((".nii", ".nii.gz")):
-        raise SettingError(
-            "scribbles without a header need a scan in NIfTI",
-            remedy="send them as NIfTI, or name the scan by image",
-        )
-    import numpy as np
-    from nibabel.loadsave import load
     from nibabel.nifti1 import Nifti1Image
 
-    reference: Any = load(image if isinstance(image, Path) else app.datastore().image_file(image))
-    shape = tuple(int(count) for count in reference.shape[:3])
-    voxels = np.fromfile(drawn, dtype=np.uint8)
-    if voxels.size != int(np.prod(shape)):
-        raise DataError(
-            f"the scribbles have {voxels.size} voxels, the scan {int(np.prod(shape))}",
-            remedy="draw them on the scan that is to be segmented",
-        )
+    place = image if isinstance(image, Path) else app.datastore().image_file(image)
+    try:
+        grid = grid_of(place)
+    except DataError as error:  # without the file's name, which may be a patient's
+        raise DataError(error.what, remedy=error.remedy) from None
     path = drawn.with_name("scribbles.nii.gz")
-    Nifti1Image(voxels.reshape(shape, order="F"), reference.affine).to_filename(path)
+    Nifti1Image(read_saved_label(drawn, grid), grid.affine).to_filename(path)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import tempfile
@@ -17,9 +18,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, HTTPException, UploadFile
 from fastapi.responses import FileResponse
 
-from monai_sfda.errors import DataError
+from monai_sfda.errors import DataError, OutputError
+from monai_sfda.files import write_atomically
 from monai_sfda.label.server.answers import NotThereError, TooLargeError
 from monai_sfda.label.server.config import Limits
+from monai_sfda.label.server.logs import event
 from monai_sfda.label.server.received import plain_name, store, unpack
 from monai_sfda.label.server.roles import User, current_user
 from monai_sfda.label.server.stock_app import app_of, media_type
@@ -31,7 +34,10 @@ from monailabel.utils.sessions import SessionInfo, Sessions  # noqa: E402
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHORTEST_S = 60
+_UNUSABLE_S = 3600
 _GIGABYTE = 2**30
+META = "meta.info"
+"""Name of the note in a session's folder, as MONAI Label has it."""
 
 
 class BoundedSessions(Sessions):
@@ -48,16 +54,15 @@ class BoundedSessions(Sessions):
         self.folder = folder
         self.limits = limits
         self.lock = threading.Lock()
+        self._writing = threading.Lock()
         self._reserved: Counter[str] = Counter()
 
     def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> Any:
         """The session, or None: for an id that is none, one that is not there, and one whose time is over."""
         if not _ID.fullmatch(str(session_id)):
             return None
-        file = self.folder / session_id / "meta.info"
-        try:
-            info = SessionInfo(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        info = _read(self.folder / session_id / META)
+        if info is None:
             return None
         now = int(time.time())
         if info.last_access_ts + info.expiry < now:
@@ -68,24 +73,42 @@ class BoundedSessions(Sessions):
             self._write_meta_info(session_id, info)
         return info
 
+    def _write_meta_info(self, session_id: str, session_info: Any) -> None:
+        """Notes a session's use, wholly or not at all: who is killed here leaves it as it was.
+
+        A full disk keeps nobody from reading what is there; the session ends a little earlier.
+        """
+        folder = self.folder / session_id
+        with self._writing:
+            if not folder.is_dir():
+                return  # removed meanwhile
+            try:
+                write_atomically(folder / META, session_info.to_str().encode())
+            except OutputError as error:
+                event("session_not_noted", logging.WARNING, error=type(error).__name__)
+
     def remove_session(self, session_id: str) -> None:
         """Removes a session's files."""
         if _ID.fullmatch(str(session_id)):
-            shutil.rmtree(self.folder / session_id, ignore_errors=True)
+            with self._writing:
+                shutil.rmtree(self.folder / session_id, ignore_errors=True)
             self.pop(session_id, None)
 
     def remove_expired(self) -> int:
-        """Removes what is over, and what a killed server left half-received; returns how many."""
+        """Removes what is over, and after an hour what nobody can use: half-received, or with a damaged note.
+
+        Returns:
+            How many.
+        """
         count = 0
         for path in list(self.folder.iterdir()):
-            if _ID.fullmatch(path.name):
-                count += self.get_session(path.name, update_ts=False) is None and not path.exists()
-                left_alone = path.exists() and not (path / "meta.info").is_file()
-            else:
-                left_alone = True
-            if left_alone and time.time() - path.stat().st_mtime > 3600:
-                shutil.rmtree(path, ignore_errors=True)
-                count += 1
+            if self.get_session(path.name, update_ts=False) is not None:
+                continue
+            with suppress(OSError):
+                if path.exists() and time.time() - path.stat().st_mtime <= _UNUSABLE_S:
+                    continue
+            shutil.rmtree(path, ignore_errors=True)
+            count += not path.exists()
         return count
 
     def owner(self, info: Any) -> str:
@@ -153,9 +176,20 @@ class BoundedSessions(Sessions):
         info.meta = {"user": user.name}
         info.create_ts = info.last_access_ts = int(time.time())
         info.expiry = min(max(expiry, _SHORTEST_S), self.expiry) if expiry > 0 else self.expiry
-        (incoming / "meta.info").write_text(info.to_str(), encoding="utf-8")
+        write_atomically(incoming / META, info.to_str().encode())
         incoming.rename(final)
         return info
+
+
+def _read(file: Path) -> Any:
+    """A session's note; None where it is missing or damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        info = SessionInfo(content)
+        usable = bool(content) and isinstance(info.meta, dict) and isinstance(info.image, str)
+        return info if usable and isinstance(info.last_access_ts + info.expiry, int) else None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _full() -> TooLargeError:

@@ -150,3 +150,27 @@ def test_two_who_write_at_once_lose_nothing_of_what_is_known(studies):  # noqa: 
     assert expected <= set(studies.get_image_info(studies.volume))
     assert expected == set(studies.records.get(studies.volume)["segmented"])
     assert np.isfinite([s["ts"] for s in studies.records.get(studies.volume)["segmented"].values()]).all()
+
+
+def test_a_label_that_is_being_sent_is_not_sent_twice(relay, tmp_path, monkeypatch):  # noqa: F811
+    """The sender looks while somebody saves: it waits, and finds that there is nothing left to do."""
+    series = one_series(relay, tmp_path)
+    datastore = opened(relay, tmp_path / "cache")
+    datastore.get_image_uri(series.uid)
+    sent, store, threads = [], datastore.pacs.store, ThreadPoolExecutor(1)
+
+    def slow_store(*words):
+        looking = threads.submit(datastore.segmentations.send_pending)
+        with pytest.raises(TimeoutError):
+            looking.result(timeout=1.0)
+        sent.append(looking)
+        monkeypatch.setattr(datastore.pacs, "store", lambda *again: sent.append(again))
+        store(*words)
+
+    monkeypatch.setattr(datastore.pacs, "store", slow_store)
+    file, info = one_structure(tmp_path / "l.nii.gz", series, 1)
+    datastore.save_label(series.uid, file, "final", info)
+    (looking,) = sent
+    assert looking.result(timeout=60.0) is None
+    assert sent == [looking], "nothing was sent but by the one who saved"
+    assert len(relay.orthanc.series("SEG")) == 1

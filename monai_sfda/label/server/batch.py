@@ -195,6 +195,7 @@ def batch_router(batches: Batches) -> APIRouter:
 
     @router.get("/infer", summary="How the batch inference stands")
     def status(all: bool = False, check_if_running: bool = False) -> Any:
+        """The newest run, or with `all` every one; 404 where there is none."""
         if check_if_running:
             run = batches.running()
             if run is None:
@@ -212,6 +213,7 @@ def batch_router(batches: Batches) -> APIRouter:
         params: Annotated[dict[str, Any] | None, Body()] = None,
         run_sync: bool = False,
     ) -> Any:
+        """Begins a run over the studies that `images` names; 429 while another goes on."""
         options = read_options(BatchOptions, params or {})
         run = batches.start(model, images, options, user.name)
         while run_sync and run.end_ts is None:

@@ -47,6 +47,7 @@ def look(output: stock.ResultType | None = None) -> Any:
 def add_image(
     user: _User, file: Annotated[UploadFile, File()], image: str | None = None, params: _Text = "{}"
 ) -> dict[str, Any]:
+    """An uploaded scan becomes a study; nothing that is there is replaced."""
     given = own_keys_out(parse_json(params, "params"), SERVERS_OWN_OF_IMAGES)
     name = image or Path(file.filename or "").name.split(".")[0]
     if not is_plain_name(name):
@@ -101,6 +102,7 @@ def save_label(
     params: _Text = "{}",
     tag: str = "final",
 ) -> dict[str, Any]:
+    """A label of a study, checked against its grid and its model's structures."""
     app = app_of()
     given = {**own_keys_out(parse_json(params, "params")), "saved_by": user.name}
     with received(label) as path:

@@ -100,6 +100,7 @@ def inference_router(turns: Turns) -> APIRouter:
         label: Annotated[UploadFile | None, File()] = None,
         output: Output | None = None,
     ) -> Any:
+        """The mask as `output` says: file, parameters or both; options as JSON in `params`."""
         turns.enter(user.name)
         work = asyncio.get_running_loop().run_in_executor(
             turns.threads, run_inference, model, user, image, session_id, params, file, label, output

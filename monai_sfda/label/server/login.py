@@ -56,6 +56,7 @@ def login_router(tokens: Tokens | None, *, is_tls: bool) -> APIRouter:
         username: Annotated[str, Form(max_length=_MOST)],
         password: Annotated[str, Form(max_length=_MOST)],
     ) -> dict[str, Any]:
+        """What 3D Slicer sends; 401 for a wrong password, 429 after too many."""
         if tokens is None:
             return {"access_token": "", "token_type": "bearer"}
         user = check(request, username, password)
@@ -88,6 +89,7 @@ def login_router(tokens: Tokens | None, *, is_tls: bool) -> APIRouter:
         password: Annotated[str, Form(max_length=_MOST)],
         next: Annotated[str, Form(max_length=4096)] = "/",
     ) -> Response:
+        """The form of the login page: a cookie that no script reads, and on to the page that was wanted."""
         if tokens is None:
             return RedirectResponse(_own_path(next), 303)
         try:
@@ -108,6 +110,7 @@ def login_router(tokens: Tokens | None, *, is_tls: bool) -> APIRouter:
 
     @router.post("/logout", include_in_schema=False)
     def log_out(request: Request) -> Response:
+        """Ends the login that the request came with, wherever else it is used."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         given = bearer if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
         if tokens is not None and given:

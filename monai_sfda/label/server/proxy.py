@@ -150,6 +150,7 @@ def proxy_router(pacs: Pacs | None) -> APIRouter:
 
     @router.get("/{path:path}", include_in_schema=False)
     async def read(path: str, request: Request) -> Response:
+        """A reading request of the viewer, passed on to the PACS; see `Pacs`."""
         if pacs is None:
             raise NotThereError(
                 "the studies of this server are in a folder", remedy="use 3D Slicer, or serve a PACS"

@@ -255,6 +255,7 @@ def sessions_router() -> APIRouter:
         uncompress: bool = False,
         expiry: int = 0,
     ) -> dict[str, Any]:
+        """A session that holds the uploaded files: one scan, or the slices of one series."""
         info = sessions_of(app_of()).add_files(files, user, expiry, uncompress)
         return {"session_id": info.name, "session_info": public_info(info)}
 
@@ -265,6 +266,7 @@ def sessions_router() -> APIRouter:
         update_ts: bool = False,
         image: bool = False,
     ) -> Any:
+        """The session's info, or with `image` its scan; `update_ts` makes it last longer."""
         info = session_of(app_of(), session_id, user, touch=update_ts)
         if not image:
             return public_info(info)

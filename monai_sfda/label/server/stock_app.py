@@ -57,6 +57,7 @@ def next_sample(
     user: Annotated[User, Depends(current_user)],
     params: Annotated[dict[str, Any] | None, Body()] = None,
 ) -> Any:
+    """The study that a strategy chooses, noted as given to the client."""
     from monailabel.endpoints.activelearning import sample
 
     if strategy not in app_of()._strategies:

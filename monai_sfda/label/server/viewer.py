@@ -39,6 +39,7 @@ def pages_router(settings: ServerSettings, *, log_file: Path | None) -> APIRoute
 
     @router.get("/", include_in_schema=False)
     def first(user: Annotated[User, Depends(current_user)]) -> HTMLResponse:
+        """What is served, with links: works without the internet."""
         app = app_of()
         models = {name: task.description for name, task in app._infers.items() if task.is_valid()}
         name = user.name if settings.users is not None else None
@@ -55,6 +56,7 @@ def pages_router(settings: ServerSettings, *, log_file: Path | None) -> APIRoute
 
     @router.get("/ohif/{path:path}", include_in_schema=False)
     def ohif(path: str) -> FileResponse:
+        """The files of OHIF; every other path is one of its pages."""
         root = static_folder() / "ohif"
         wanted = (root / path).resolve()
         is_there = wanted.is_file() and wanted.is_relative_to(root.resolve())
@@ -69,6 +71,7 @@ def pages_router(settings: ServerSettings, *, log_file: Path | None) -> APIRoute
         text: bool = False,
         refresh: int = 0,
     ) -> Response:
+        """The last lines of the server's log, for administrators."""
         if log_file is None or not log_file.is_file():
             raise NotThereError("there is no log", remedy="look at the server's standard error stream")
         if lines <= 0:
@@ -84,6 +87,7 @@ def pages_router(settings: ServerSettings, *, log_file: Path | None) -> APIRoute
 
     @router.get("/logs/gpu", tags=["Others"], summary="The server's GPUs")
     def gpu() -> PlainTextResponse:
+        """What `nvidia-smi` says; 404 where there is no GPU."""
         tool = shutil.which("nvidia-smi")
         if tool is None:
             raise NotThereError("this server has no GPU", remedy="it computes on its processor")

@@ -26,6 +26,7 @@ from monai_sfda.label.studies.names import SaveOptions, Segment, choose_model, c
 from monai_sfda.label.studies.pacs import SERIES, STUDY, first_value
 from monai_sfda.label.studies.records import Records
 from monai_sfda.label.studies.saved import SavedLabel
+from monai_sfda.label.studies.saving import is_pending
 from monai_sfda.label.studies.segment_objects import (
     is_corrected,
     read_segmentation,
@@ -122,7 +123,7 @@ class PacsSegmentations:
     def _pending(self) -> list[SavedLabel]:
         labels = self.datastore.labels
         every = (label for image_id in labels.images("final") for label in labels.all_of(image_id, "final"))
-        return [label for label in every if (label.info.get("segmentation") or {}).get("pending")]
+        return [label for label in every if is_pending(label)]
 
     def _usable(self) -> dict[str, list[dict[str, Any]]]:
         """What could be taken over, by image; worked out again when the PACS or the saved labels changed."""

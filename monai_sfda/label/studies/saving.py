@@ -226,8 +226,8 @@ class LabelSaver:
         try:
             with self._alone(label.image_id):
                 newest = self.datastore.labels.get(label.image_id, label.tag, label.model)
-                if newest is None or newest.file != label.file:
-                    return  # another was saved since
+                if newest is None or newest.file != label.file or not is_pending(newest):
+                    return  # another was saved since, or this one was sent
                 if label.object_file.is_file():
                     self._send(newest, [label.object_file])
                 elif task is not None:
@@ -261,6 +261,11 @@ class LabelSaver:
             ) from error
         finally:
             self.datastore.labels.write_info(label)
+
+
+def is_pending(label: SavedLabel) -> bool:
+    """Whether a label has a DICOM object that is still to be sent."""
+    return bool((label.info.get("segmentation") or {}).get("pending"))
 
 
 def check_json(info: Mapping[str, Any]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
+import anyio
 import pytest
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 from starlette.testclient import TestClient
 
-from monai_sfda.label.server.strict_json import parse_json
+from monai_sfda.label.server.strict_json import parse_json, refuse_loose_json
 from tests.label.installed import MODEL, Installed
 from tests.label.servers import in_process
 
@@ -50,6 +52,17 @@ def test_every_text_and_number_that_json_has_is_taken():
     )
     assert parse_json(text, "params")["\U0001f600"] == "ä\0"
     assert parse_json("", "params") == parse_json(None, "params") == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_nothing_waits_for_a_body_that_slicers_client_only_announces(method: str):
+    """It keeps the headers of its last POST: type and length of a body that does not come."""
+
+    async def never() -> NoReturn:
+        raise AssertionError("the body was waited for")
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"70")]
+    anyio.run(refuse_loose_json, Request({"type": "http", "method": method, "headers": headers}, never))
 
 
 @pytest.mark.parametrize("text", LOOSE.values(), ids=LOOSE)

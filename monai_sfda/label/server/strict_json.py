@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 from fastapi import HTTPException, Request
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
 
 def parse_json(text: str | bytes | None, what: str) -> dict[str, Any]:
     """A JSON object that a client sent; an empty one for nothing.
@@ -31,9 +33,14 @@ def parse_json(text: str | bytes | None, what: str) -> dict[str, Any]:
 async def refuse_loose_json(request: Request) -> None:
     """A dependency of every endpoint: a body of JSON is refused where `parse_json` would refuse its values.
 
+    Only of requests that have one: MONAI Label's client (3D Slicer) sends the type and length of its last body
+    with every later GET and DELETE, and nobody would send what the server waited for.
+
     Raises:
         HTTPException: 422.
     """
+    if request.method not in _WITH_BODY:
+        return
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         body = await request.body()

@@ -33,8 +33,8 @@ def parse_json(text: str | bytes | None, what: str) -> dict[str, Any]:
 async def refuse_loose_json(request: Request) -> None:
     """A dependency of every endpoint: a body of JSON is refused where `parse_json` would refuse its values.
 
-    Only of requests that have one: MONAI Label's client (3D Slicer) sends the type and length of its last body
-    with every later GET and DELETE, and nobody would send what the server waited for.
+    Only of requests that have one: MONAI Label's client (3D Slicer) sends the type and length of its last
+    body with every later GET and DELETE, and nobody would send what the server waited for.
 
     Raises:
         HTTPException: 422.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +27,6 @@ ROLES: dict[str, tuple[Role, ...]] = {
     "approver": ("user", "approver"),
     "admin": ("admin",),
 }
-
-
-def words_of(studies: str | Path, home: Path, port: int, *options: str) -> list[str]:
-    """The command of a server on loopback."""
-    words = [sys.executable, "-m", "monai_sfda", "serve", "--studies", str(studies), "--home", str(home)]
-    return [*words, "--port", str(port), *options]
 
 
 @contextmanager

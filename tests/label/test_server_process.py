@@ -18,8 +18,9 @@ import requests
 from monailabel.client import MONAILabelClient
 
 from monai_sfda.label.demo.processes import free_port
+from monai_sfda.label.demo.serving import serve_command
 from tests.label.installed import MODEL, Installed
-from tests.label.servers import PASSWORDS, add_users, started, words_of
+from tests.label.servers import PASSWORDS, add_users, started
 
 pytestmark = pytest.mark.long
 SECRET = "MUELLER_HANS_1961"
@@ -125,7 +126,7 @@ def _try(client: MONAILabelClient, image: str) -> None:
 def test_what_cannot_be_served_is_said_in_one_line(tmp_path: Path, options: list[str], said: str):
     (tmp_path / "studies").mkdir()
     done = subprocess.run(
-        words_of(tmp_path / "studies", tmp_path / "home", free_port(), *options),
+        serve_command(tmp_path / "studies", tmp_path / "home", free_port(), *options),
         capture_output=True,
         text=True,
         timeout=200,
@@ -143,7 +144,7 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        words = words_of(tmp_path / "studies", tmp_path / "home", free_port())
+        words = serve_command(tmp_path / "studies", tmp_path / "home", free_port())
         words[words.index("--port") + 1] = str(taken.getsockname()[1])
         done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1

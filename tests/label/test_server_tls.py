@@ -11,10 +11,11 @@ import pytest
 import requests
 
 from monai_sfda.label.demo.processes import LOOPBACK, free_port, running, wait_until
+from monai_sfda.label.demo.serving import serve_command
 from tests.builders import REPOSITORY
 from tests.label.certificates import make_certificate
 from tests.label.installed import MODEL, Installed, installed  # noqa: F401
-from tests.label.servers import PASSWORDS, add_users, started, words_of
+from tests.label.servers import PASSWORDS, add_users, started
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 GUIDE = REPOSITORY / "docs" / "how_to_serve.md"
@@ -72,7 +73,7 @@ def studies(installed: Installed, tmp_path: Path) -> Path:  # noqa: F811
 def test_the_server_itself_speaks_tls(studies: Path, options: list[str], tmp_path: Path, certificate) -> None:
     port = free_port()
     files = ["--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])]
-    words = words_of(studies, tmp_path / "home", port, *options, *files)
+    words = serve_command(studies, tmp_path / "home", port, *options, *files)
     browser = Browser(port, certificate[0])
     with running("the server", words, tmp_path / "server.log") as process:
         wait_until(lambda: answers(browser), process, seconds=300)

@@ -135,6 +135,7 @@ def write_datalist(folder: Path, lists: Mapping[str, Sequence[Mapping[str, Any]]
     scans = folder / SCANS
 
     def relative(item: Mapping[str, Any]) -> dict[str, Any]:
+        """An item with its files as they lie below the folder of the scans."""
         images = [p.relative_to(scans).as_posix() for p in item["image"]]
         content: dict[str, Any] = {"image": images if len(images) > 1 else images[0]}
         if "label" in item:

@@ -29,6 +29,12 @@ class Server:
     process: Running
 
 
+def serve_command(studies: str | Path, home: Path, port: int, *options: str) -> list[str]:
+    """The words of `monai-sfda serve` on loopback, with this Python."""
+    words = [sys.executable, "-m", "monai_sfda", "serve", "--studies", str(studies), "--home", str(home)]
+    return [*words, "--host", LOOPBACK, "--port", str(port), *options]
+
+
 @contextmanager
 def serving(
     studies: str | Path,
@@ -51,8 +57,7 @@ def serving(
         SfdaError: when it does not start, with its log's last line.
     """
     port = free_port() if port is None else port
-    command = [sys.executable, "-m", "monai_sfda", "serve", "--studies", str(studies), "--home", str(home)]
-    command += ["--host", LOOPBACK, "--port", str(port), *options]
+    command = serve_command(studies, home, port, *options)
     url = f"http://{LOOPBACK}:{port}"
     with running("the server", command, home / "server.log") as process:
         wait_until(lambda: _is_healthy(url), process, seconds=seconds)

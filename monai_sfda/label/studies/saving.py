@@ -222,22 +222,27 @@ class LabelSaver:
 
     def send_again(self, label: SavedLabel) -> None:
         """Sends a label's object that was not taken when it was saved; a failure is written down again."""
-        task = self.datastore.tasks.get(label.model)
         try:
             with self._alone(label.image_id):
                 newest = self.datastore.labels.get(label.image_id, label.tag, label.model)
                 if newest is None or newest.file != label.file or not is_pending(newest):
                     return  # another was saved since, or this one was sent
-                if label.object_file.is_file():
-                    self._send(newest, [label.object_file])
-                elif task is not None:
-                    grid = grid_of(self.datastore.place_to_label(label.image_id))
-                    classes = np.asarray(read_saved_label(label.file, grid), dtype=np.uint8)
-                    self._write_object(newest, classes, grid, task, label.info.get("made", "MANUAL"))
-        except UnknownImageError as error:
-            self._give_up(label, error)
+                try:
+                    self._make_and_send(newest)
+                except UnknownImageError as error:
+                    self._give_up(newest, error)
         except SfdaError as error:
             logger.warning("a saved label is still not in the PACS: %s", error.what)
+
+    def _make_and_send(self, label: SavedLabel) -> None:
+        """A label's object as it was made, or made now."""
+        task = self.datastore.tasks.get(label.model)
+        if label.object_file.is_file():
+            self._send(label, [label.object_file])
+        elif task is not None:
+            grid = grid_of(self.datastore.place_to_label(label.image_id))
+            classes = np.asarray(read_saved_label(label.file, grid), dtype=np.uint8)
+            self._write_object(label, classes, grid, task, label.info.get("made", "MANUAL"))
 
     def _give_up(self, label: SavedLabel, error: SfdaError) -> None:
         """The study is gone: the label stays here, and there is nothing to send it to."""
@@ -251,9 +256,8 @@ class LabelSaver:
         try:
             sent = self.datastore.stored_elsewhere(label, objects)
             label.info["segmentation"] = {**outcome, "pending": False, **sent}
-        except UnknownImageError as error:
-            label.info["segmentation"] = {**outcome, "reason": error.what, "pending": False}
-            raise
+        except UnknownImageError:
+            raise  # still pending: the next who sends it again finds the study there, or gives up
         except SfdaError as error:
             label.info["segmentation"] = {**outcome, "reason": error.what, "pending": True}
             raise PacsError(
